@@ -1,0 +1,135 @@
+"""Joins the parts of a line that its runtime split, per stream, and says what they pin.
+
+Theory of operation: one assembler serves one series. A part waits under its stream; the part that
+ends the line makes the event, under the file key and offset of the *first* part. Until then that
+offset is pinned (I4), so a restart reads the parts again and makes the same event. The state
+outlives a rotation: a line may begin in one generation and end in the next.
+
+Owns: the parts that wait. Does not know: files, documents, time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shipper.model import Event
+from shipper.pipeline.decode import TRUNCATED, Line, truncation_mark
+
+UNFINISHED = "unfinished"
+"""Flag of a document made from parts whose end never came."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The parts of one line so far; `kept_bytes` of its `text_bytes` are held in memory.
+
+    `starts` has the offset of its first part in each file that it reaches into, the first first.
+    """
+
+    first: Line
+    starts: dict[str, int] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
+    kept_bytes: int = 0
+    text_bytes: int = 0
+    source_bytes: int = 0
+
+
+class Assembler:
+    """Turns lines into events, joining the parts of each stream."""
+
+    def __init__(self, tag: str, *, max_record_bytes: int) -> None:
+        """Start without parts; `max_record_bytes` bounds the text kept of one joined line."""
+        self._tag = tag
+        self._max_record_bytes = max_record_bytes
+        self._pending: dict[str, _Pending] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no part waits for its end."""
+        return not self._pending
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of log files that have been read and wait for the end of their line."""
+        return sum(pending.source_bytes for pending in self._pending.values())
+
+    def pins(self, key: str) -> dict[str, int]:
+        """Return, per stream, the offset in file `key` that has to be read again after a crash."""
+        return {s: p.starts[key] for s, p in self._pending.items() if key in p.starts}
+
+    def pinned_keys(self) -> set[str]:
+        """Return the files that hold parts of an event that is not complete yet."""
+        return {key for pending in self._pending.values() for key in pending.starts}
+
+    def add(self, line: Line, *, key: str, offset: int, source_bytes: int) -> Event | None:
+        """Take the next line of the series; returns the event that it completes, if any."""
+        pending = self._pending.get(line.stream)
+        if pending is None:
+            if line.complete:
+                return self._event(line, key=key, offset=offset, source_bytes=source_bytes)
+            pending = self._pending[line.stream] = _Pending(line)
+        pending.starts.setdefault(key, offset)
+        pending.source_bytes += source_bytes
+        self._extend(pending, line)
+        if not line.complete:
+            return None
+        del self._pending[line.stream]
+        return self._join(pending)
+
+    def flush(self) -> list[Event]:
+        """Give up waiting: every line whose end did not come, as it is, flagged."""
+        waiting = list(self._pending.values())
+        self._pending.clear()
+        for pending in waiting:
+            pending.first.flags = (*pending.first.flags, UNFINISHED)
+        return [self._join(pending) for pending in waiting]
+
+    def snapshot(self) -> dict[str, _Pending]:
+        """Return the parts that wait, to go back to with `restore`."""
+        return {stream: _copy(pending) for stream, pending in self._pending.items()}
+
+    def restore(self, snapshot: dict[str, _Pending]) -> None:
+        """Go back to a snapshot; an empty one forgets all parts."""
+        self._pending = snapshot
+
+    def _extend(self, pending: _Pending, line: Line) -> None:
+        data = line.text.encode()
+        kept = data[: self._max_record_bytes - pending.kept_bytes]
+        if kept:
+            pending.parts.append(kept.decode(errors="ignore"))
+        pending.kept_bytes += len(kept)
+        pending.text_bytes += len(data)
+        pending.first.flags = tuple(dict.fromkeys((*pending.first.flags, *line.flags)))
+
+    def _join(self, pending: _Pending) -> Event:
+        line = pending.first
+        line.text = "".join(pending.parts)
+        if pending.text_bytes > pending.kept_bytes:
+            line.text += truncation_mark(pending.text_bytes)
+            line.flags = (*line.flags, TRUNCATED)
+            line.original_bytes = pending.text_bytes
+        key, offset = next(iter(pending.starts.items()))
+        return self._event(line, key=key, offset=offset, source_bytes=pending.source_bytes)
+
+    def _event(self, line: Line, *, key: str, offset: int, source_bytes: int) -> Event:
+        record: dict[str, Any] = {"log": line.text}
+        if line.stream:
+            record["stream"] = line.stream
+        record["@timestamp"] = line.time
+        if line.attrs:
+            record["attrs"] = line.attrs
+        if line.flags:
+            record["shipper"] = {"flags": list(line.flags)}
+            if line.original_bytes:
+                record["shipper"]["original_bytes"] = line.original_bytes
+        return Event(self._tag, line.time, record, key, offset, source_bytes)
+
+
+def _copy(pending: _Pending) -> _Pending:
+    return replace(
+        pending,
+        first=replace(pending.first),
+        starts=dict(pending.starts),
+        parts=list(pending.parts),
+    )

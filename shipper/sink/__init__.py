@@ -1,0 +1,1 @@
+"""The shipping side: chunks to a destination, and the fate of each document. Knows no log files."""

@@ -1,0 +1,297 @@
+"""Ships sealed chunks: sends, and turns the answer into what becomes of the chunk.
+
+Theory of operation: N tasks claim chunks. A chunk is sent again until each of its documents is
+delivered or a dead letter; there is no limit of tries. Whose fault a failure is shows in what
+others do meanwhile. If no other chunk has passed since this one failed last, it is the
+destination: everyone waits, with full jitter, and the trouble is told. If one has, it is the chunk:
+it alone waits, and holds up nobody. A chunk that has earned that `_PATIENCE` times is halved, until
+the document that is to blame is alone and becomes a dead letter.
+
+Owns: the tries of each chunk, and what is wrong with the destination. Does not know: HTTP, files
+being followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass
+
+from shipper.buffer.chunk import decompress, join, lines_of
+from shipper.buffer.spool import Spool
+from shipper.errors import SinkRefused, SinkUnavailable
+from shipper.metrics import Metrics
+from shipper.model import Chunk
+from shipper.sink.backoff import wait_secs
+from shipper.sink.bulk import Outcomes, Refusal
+from shipper.sink.deadletter import DeadLetters
+from shipper.sink.destination import Destination
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 3
+"""How often a chunk may fail while others pass. Not once: behind one address there may be a server
+that refuses everything beside one that takes it."""
+
+_Fault = SinkUnavailable | SinkRefused
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What happened to one chunk.
+
+    Attributes:
+        passed: How many chunks had passed when it failed last.
+        failures: How often it failed.
+        blamed: How often it failed although another had passed since the time before.
+        refused: How often of these the server said why.
+        verdict: Why its one document is refused; it is not sent again.
+    """
+
+    passed: int
+    failures: int = 0
+    blamed: int = 0
+    refused: int = 0
+    verdict: Refusal | None = None
+
+
+class Shipping:
+    """The shipping side of one spool and one destination.
+
+    Attributes:
+        trouble: Why nothing is delivered, in words; empty while it works.
+        away: Set while there is trouble.
+        checked: Whether the destination has answered since the start.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        destination: Destination,
+        *,
+        letters: DeadLetters,
+        metrics: Metrics,
+        retry_max_secs: float,
+    ) -> None:
+        """Start with nothing known of the destination."""
+        self.trouble = ""
+        self.away = asyncio.Event()
+        self.checked = False
+        self._spool = spool
+        self._destination = destination
+        self._letters = letters
+        self._metrics = metrics
+        self._retry_max_secs = retry_max_secs
+        self._tries: dict[str, _Tries] = {}
+        self._passed = 0
+        self._failures = 0
+        self._opening = asyncio.Lock()
+
+    async def run(self, concurrency: int) -> None:
+        """Ship for ever."""
+        await self._until_checked()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(self._ship_chunks())
+
+    async def _until_checked(self) -> None:
+        while not self.checked:
+            try:
+                await self._destination.check()
+                self.checked = True
+            except (SinkUnavailable, SinkRefused) as error:
+                await self._wait_out(error)
+        self._works()
+
+    async def _ship_chunks(self) -> None:
+        while True:
+            chunk = await self._spool.claim()
+            try:
+                await self._ship(chunk)
+            except (SinkUnavailable, SinkRefused) as error:
+                await self._failed(chunk, error)
+
+    async def _ship(self, chunk: Chunk) -> None:
+        data = await self._read(chunk)
+        tries = self._tries.get(chunk.name)
+        if tries is not None and tries.verdict is not None:
+            await self._settle(chunk, data, outcomes=Outcomes(refused=[tries.verdict]))
+            del self._tries[chunk.name]
+            return
+        log.debug("request begin %s", chunk.name)
+        with self._metrics.request_secs.time():
+            outcomes = await self._destination.send(data, chunk.documents)
+        log.debug("request end %s", chunk.name)
+        self._count(outcomes)
+        if len(outcomes.retry) == chunk.documents:
+            await self._turned_away(chunk, outcomes.why)
+            return
+        parts = await self._settle(chunk, data, outcomes=outcomes)
+        self._pass(chunk)
+        if parts:
+            self._postpone(parts, _Tries(self._passed, failures=1))
+            self._report_again(chunk, len(outcomes.retry), why=outcomes.why)
+
+    # -- an answer for each document
+
+    async def _turned_away(self, chunk: Chunk, why: str) -> None:
+        """Keep a chunk none of whose documents was taken.
+
+        The first time it is taken for a sign: a full write queue turns away every chunk, and they
+        are not to follow one another without a pause. After that it waits by itself: it may be
+        the only one, all of its documents being for an index that is closed.
+        """
+        tries = self._tries.setdefault(chunk.name, _Tries(self._passed))
+        tries.failures += 1
+        if tries.failures == 1:
+            await self._wait_out(SinkUnavailable(why))
+            self._spool.release([chunk], last=True)
+        else:
+            self._postpone([chunk], tries)
+            self._report_again(chunk, chunk.documents, why=why)
+
+    async def _settle(self, chunk: Chunk, data: bytes, *, outcomes: Outcomes) -> list[Chunk]:
+        """Keep what is refused as dead letters; returns the chunk of what is to be sent again."""
+        delivered = outcomes.delivered + outcomes.duplicates
+        if delivered == chunk.documents:
+            await self._spool.shipped(chunk, delivered=delivered)
+            return []
+        async with self._opening:  # one opened chunk at a time: the bodies are large
+            lines = await self._open(chunk, data)
+            await self._bury(lines, outcomes.refused)
+            left = [line for n in outcomes.retry for line in lines[2 * n : 2 * n + 2]]
+            bodies, dead = [join(left)] if left else [], len(outcomes.refused)
+            return await self._spool.replace(chunk, bodies, delivered=delivered, dead=dead)
+
+    async def _bury(self, lines: list[bytes], refusals: list[Refusal]) -> None:
+        if not refusals:
+            return
+        letters = [(lines[2 * r.item], lines[2 * r.item + 1], r) for r in refusals]
+        dropped = await asyncio.to_thread(self._letters.keep, letters)
+        log.warning(
+            "%d documents are refused and kept as dead letters (shipper deadletters ls): %s: %s",
+            len(refusals),
+            refusals[0].type,
+            refusals[0].reason,
+        )
+        if dropped:
+            self._metrics.dropped_letters.inc(dropped)
+            log.error("%d old dead letters went: output.dead_letters.max_bytes", dropped)
+
+    # -- no answer, or one for the request as a whole
+
+    async def _failed(self, chunk: Chunk, error: _Fault) -> None:
+        tries = self._tries.setdefault(chunk.name, _Tries(self._passed))
+        is_blamed = self._passed > tries.passed
+        tries.passed = self._passed
+        tries.failures += 1
+        tries.blamed += is_blamed
+        tries.refused += is_blamed and error.status > 0
+        guilty = is_blamed and tries.blamed >= _PATIENCE
+        splits = guilty or (isinstance(error, SinkUnavailable) and error.too_large)
+        if splits and chunk.documents > 1 and await self._halved(chunk, error):
+            return
+        if is_blamed and tries.refused >= _PATIENCE and chunk.documents == 1:
+            tries.verdict = Refusal(0, error.status, "request_refused", str(error))
+            self._spool.release([chunk])
+        elif is_blamed:
+            self._postpone([chunk], tries, retry_after_secs=error.retry_after_secs)
+            self._report_again(chunk, chunk.documents, why=str(error), reason=_reason(error))
+        else:
+            await self._wait_out(error)
+            self._spool.release([chunk], last=True)  # others may pass, and show whose fault it is
+
+    async def _halved(self, chunk: Chunk, error: _Fault) -> bool:
+        """Put two chunks in a chunk's place; tells whether that could be done."""
+        try:
+            async with self._opening:
+                lines = await self._open(chunk, await self._read(chunk))
+                half = len(lines) // 4 * 2  # each document is two lines
+                bodies = [join(lines[:half]), join(lines[half:])]
+                parts = await self._spool.replace(chunk, bodies, delivered=0)
+        except SinkUnavailable:
+            return False
+        log.warning("a chunk of %d bytes is split: %s", chunk.body_bytes, error)
+        del self._tries[chunk.name]
+        self._spool.release(parts)
+        return True
+
+    async def _wait_out(self, error: _Fault) -> None:
+        self._failures += 1
+        self._metrics.retries.labels(_reason(error)).inc()
+        if not self.trouble:
+            log.error("the destination does not take documents, they stay in the buffer: %s", error)
+        self._down(str(error))
+        await asyncio.sleep(self._jittered(self._failures, error.retry_after_secs))
+
+    # -- chunks that wait by themselves
+
+    def _postpone(
+        self, chunks: list[Chunk], tries: _Tries, *, retry_after_secs: float | None = None
+    ) -> None:
+        for chunk in chunks:
+            self._tries[chunk.name] = tries
+        wait = self._jittered(tries.failures, retry_after_secs)
+        asyncio.get_running_loop().call_later(wait, self._spool.release, chunks)
+
+    def _report_again(
+        self, chunk: Chunk, documents: int, *, why: str, reason: str = "items"
+    ) -> None:
+        self._metrics.retries.labels(reason).inc()
+        log.warning("%d of %d documents are sent again: %s", documents, chunk.documents, why)
+
+    def _jittered(self, failures: int, retry_after_secs: float | None = None) -> float:
+        chance = random.random()  # noqa: S311  # jitter is no secret
+        wait = wait_secs(
+            failures, chance, max_secs=self._retry_max_secs, retry_after_secs=retry_after_secs
+        )
+        self._metrics.retry_wait_secs.observe(wait)
+        return wait
+
+    async def _read(self, chunk: Chunk) -> bytes:
+        try:
+            return await asyncio.to_thread(self._spool.path(chunk).read_bytes)
+        except OSError as error:
+            raise SinkUnavailable(f"chunk {chunk.name} cannot be read: {error}") from error
+
+    async def _open(self, chunk: Chunk, data: bytes) -> list[bytes]:
+        try:
+            return lines_of(await asyncio.to_thread(decompress, data))
+        except ValueError as error:
+            raise SinkUnavailable(f"chunk {chunk.name} is broken: {error}") from error
+
+    # -- what is told of it
+
+    def _pass(self, chunk: Chunk) -> None:
+        self._passed += 1
+        self._tries.pop(chunk.name, None)
+        self._metrics.last_delivery.set(time.time())
+        self._works()
+
+    def _works(self) -> None:
+        if self.trouble:
+            log.info("the destination takes documents again")
+        self._failures = 0
+        self.trouble = ""
+        self._spool.away = False
+        self.away.clear()
+        self._metrics.sink_up.set(1)
+
+    def _down(self, why: str) -> None:
+        self.trouble = why
+        self._spool.away = True
+        self.away.set()
+        self._metrics.sink_up.set(0)
+
+    def _count(self, outcomes: Outcomes) -> None:
+        counter = self._metrics.outcomes
+        counter.labels("delivered").inc(outcomes.delivered)
+        counter.labels("duplicate").inc(outcomes.duplicates)
+        counter.labels("retry").inc(len(outcomes.retry))
+        counter.labels("refused").inc(len(outcomes.refused))
+
+
+def _reason(error: _Fault) -> str:
+    return "refused" if isinstance(error, SinkRefused) else "unavailable"

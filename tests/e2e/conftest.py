@@ -1,0 +1,57 @@
+"""Real servers, one of each for all tests, and what keeps the tests apart on them."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.docker import DockerEngine
+from tests.servers.elasticsearch import Elasticsearch
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have recorded: a bound that holds says less than its margin."""
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {name} {figure}")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, Elasticsearch]]:
+    """The servers that were started so far, by version: a test that needs one starts it."""
+    started: dict[str, Elasticsearch] = {}
+    try:
+        yield started
+    finally:
+        for server in started.values():
+            server.close()
+
+
+@pytest.fixture
+def version() -> str:
+    """The Elasticsearch of a test that does not choose one."""
+    return "9.5.3"
+
+
+@pytest.fixture
+def elasticsearch(servers: dict[str, Elasticsearch], version: str) -> Elasticsearch:
+    """A server that answers, also where the test before has left it stopped."""
+    if version not in servers:
+        servers[version] = Elasticsearch.start(version)
+    elif not servers[version].pid:
+        servers[version].restart()
+    return servers[version]
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Where the indices of one test begin: servers are shared."""
+    return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[DockerEngine]:
+    """A Docker engine that has an image with busybox."""
+    with DockerEngine.start() as engine:
+        engine.import_busybox()
+        yield engine

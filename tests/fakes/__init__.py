@@ -1,0 +1,1 @@
+"""Servers that behave, well or badly, as they are told."""

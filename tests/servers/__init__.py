@@ -1,0 +1,1 @@
+"""Real servers for the tests: Elasticsearch and the Docker engine, pinned, cached, on loopback."""
