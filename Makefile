@@ -2,6 +2,7 @@
 #
 #   PYTHON   the interpreter a new venv is made with; unset: the first suitable one on the PATH
 #   VENV     the virtual environment
+#   DOCKER   what builds an image: docker, podman, nerdctl
 
 VENV ?= .venv
 SUITABLE := python3 python3.14 python3.13 python3.12 python3.11
@@ -12,6 +13,13 @@ OUTPUT ?= local
 ARGS ?=
 BENCH_ARGS ?=
 YARDSTICK ?=
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null || echo unknown)
+IMAGE ?= shipper:$(VERSION)
+PYTHON_IMAGE ?=
+DOCKER ?= docker
+BUILD_ARGS ?=
 
 SAMPLE := .sample-logs
 UV := 0.13.9
@@ -25,7 +33,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCKED := --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt e2e soak bench lock clean
+.PHONY: help run test check fmt e2e soak bench image lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -53,7 +61,7 @@ fmt: $(DEV) ## Format the code, and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-e2e: $(DEV) ## Against real servers, fetched once into the user's cache (needs JDK 17 and 25, mvn, Docker)
+e2e: $(DEV) ## Against real servers (needs root, JDK 17 and 25, mvn, Go, openssl, unshare, nsenter, Debian's apt and dpkg)
 	@$(BIN)/python -m tests.servers check
 	@$(BIN)/python -m tests.servers fetch
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
@@ -65,6 +73,10 @@ soak: $(DEV) ## Hours: 3,000 examples of each property, and the long runs
 
 bench: $(RUNTIME) ## Documents per CPU-second, memory (BENCH_ARGS='--lines 2000000', YARDSTICK=dir to compare)
 	@YARDSTICK='$(YARDSTICK)' $(BIN)/python -m benchmarks.bench $(BENCH_ARGS)
+
+image: ## The agent's image: IMAGE=name:tag PYTHON_IMAGE=name:tag DOCKER=podman BUILD_ARGS=
+	$(DOCKER) build --tag '$(IMAGE)' --build-arg 'VERSION=$(VERSION)' --build-arg 'REVISION=$(REVISION)' \
+		$(if $(PYTHON_IMAGE),--build-arg 'PYTHON_IMAGE=$(PYTHON_IMAGE)') $(BUILD_ARGS) .
 
 lock: ## Solve requirements*.lock anew from pyproject.toml (ARGS=--upgrade for newer releases)
 	@$(FIND_PYTHON); "$$python" -m venv --clear .venv-lock

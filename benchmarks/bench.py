@@ -8,14 +8,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.corpus import LINE_FORMATS
 from benchmarks.latency import measure_latency, report_latency
 from benchmarks.profiled import profile
 from benchmarks.quiet import measure_quiet, report_quiet
 from benchmarks.report import Check
-from benchmarks.speed import SpeedLimits, measure_speed, report_speed
+from benchmarks.speed import Entry, SpeedLimits, measure_speed, report_speed
 from benchmarks.trial import REPOSITORY, Agent, TrialError
 
 SHIPPER_ARGS = "run {dir} --output {url} --state-dir {state}"
+_COMMAND = f"{sys.executable} -m shipper {SHIPPER_ARGS}"
 _MODES = ("speed", "quiet", "latency")
 # The yardstick has its sink's address in its code.
 _YARDSTICK_PORT = 19200
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", action="store_true", help="profile a run instead (cProfile)")
     parser.add_argument(
         "--command",
-        default=f"{sys.executable} -m shipper {SHIPPER_ARGS}",
+        default=_COMMAND,
         help="the agent's command (default: %(default)s)",
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of which the median is taken")
@@ -65,14 +67,22 @@ def _add_speed_options(group: argparse._ArgumentGroup) -> None:
         default=yardstick,
         help="a directory with a yardstick.py to compare with, in the same run",
     )
+    group.add_argument(
+        "--format",
+        choices=LINE_FORMATS,
+        help="lines of one runtime instead of each; the yardstick reads docker's",
+    )
     group.add_argument("--min-ratio", type=float, default=limits.min_ratio)
+    group.add_argument("--min-cri-ratio", type=float, default=limits.min_cri_ratio)
+    group.add_argument("--min-pods-ratio", type=float, default=limits.min_pods_ratio)
     group.add_argument("--max-rss-mb", type=float, default=limits.max_rss_mb)
     group.add_argument("--max-startup-cpu", type=float, default=limits.max_startup_cpu_secs)
 
 
 def _run(options: argparse.Namespace, workdir: Path) -> list[Check]:
     if options.profile:
-        profile(SHIPPER_ARGS, workdir, lines=options.lines, files=options.files)
+        writes = LINE_FORMATS[options.format or "docker"]
+        profile(SHIPPER_ARGS, workdir, lines=options.lines, files=options.files, line_format=writes)
         return []
     agent = Agent("shipper", options.command, cwd=REPOSITORY)
     checks: list[Check] = []
@@ -96,19 +106,31 @@ def _run_mode(
 
 
 def _speed(agent: Agent, options: argparse.Namespace, *, workdir: Path) -> list[Check]:
-    agents = [agent, *_yardstick(options.yardstick)]
+    formats = [options.format] if options.format else LINE_FORMATS
+    entries = [Entry(agent, line_format) for line_format in formats]
+    if "docker" in formats and agent.command == _COMMAND:
+        knowing = Agent("shipper", f"{agent.command} --config {{config}}", cwd=agent.cwd)
+        entries.append(Entry(knowing, pods=True))
+    if options.yardstick and "docker" in formats:
+        yardstick = _yardstick(options.yardstick)
+        knowing = Agent(yardstick.name, f"{yardstick.command} {{metadata}}", port=yardstick.port)
+        entries += [Entry(yardstick), Entry(knowing, pods=True)]
     results = measure_speed(
-        agents, workdir, lines=options.lines, files=options.files, rounds=options.rounds
+        entries, workdir, lines=options.lines, files=options.files, rounds=options.rounds
     )
-    limits = SpeedLimits(options.min_ratio, options.max_rss_mb, options.max_startup_cpu)
+    limits = SpeedLimits(
+        options.min_ratio,
+        options.min_cri_ratio,
+        options.min_pods_ratio,
+        options.max_rss_mb,
+        options.max_startup_cpu,
+    )
     return report_speed(results, limits)
 
 
-def _yardstick(directory: Path | None) -> list[Agent]:
-    if directory is None:
-        return []
+def _yardstick(directory: Path) -> Agent:
     script = directory.resolve() / "yardstick.py"
-    return [Agent("yardstick", f"{sys.executable} {script} {{dir}}", port=_YARDSTICK_PORT)]
+    return Agent("yardstick", f"{sys.executable} {script} {{dir}}", port=_YARDSTICK_PORT)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ many others there are.
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -55,6 +55,14 @@ def docker_line(message: str, /, *, stream: str, time: str) -> str:
     """
     log = _quote(message).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f'{{"log":{log},"stream":"{stream}","time":"{time}"}}\n'
+
+
+def cri_line(message: str, /, *, stream: str, time: str) -> str:
+    """Return the line that containerd writes for one message."""
+    return f"{time} {stream} F {message}"
+
+
+LINE_FORMATS: Mapping[str, LineFormat] = {"docker": docker_line, "cri": cri_line}
 
 
 def file_name(index: int, *, seed: int = 7, namespace: str = "shop", container: str = "web") -> str:
@@ -163,6 +171,7 @@ def main() -> None:
         "--day", default=DAY, help="the UTC day of every line (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--format", choices=LINE_FORMATS, default="docker")
     options = parser.parse_args()
     corpus = write_corpus(
         options.directory,
@@ -170,6 +179,7 @@ def main() -> None:
         files=options.files,
         day=options.day,
         seed=options.seed,
+        line_format=LINE_FORMATS[options.format],
     )
     print(f"{corpus.lines} lines, {corpus.size_bytes / 1e6:.0f} MB in {corpus.directory}")
 

@@ -18,7 +18,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.bulk_answer import bulk_answer, count_documents
@@ -143,10 +143,17 @@ def _error(head: Head, status: str, *, kind: str, reason: str) -> bytes:
     return answer(head, json.dumps(content).encode(), status=status)
 
 
+class Server(Protocol):
+    """Answers requests."""
+
+    def respond(self, head: Head, body: bytes) -> bytes:
+        """Return the response to one request."""
+
+
 class _Connection(asyncio.Protocol):
     """One client's connection: requests are answered in the order they come."""
 
-    def __init__(self, server: NullElasticsearch) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._buffer = bytearray()
         self._head: Head | None = None
@@ -179,7 +186,7 @@ class _Connection(asyncio.Protocol):
         return self._head
 
 
-async def serve(server: NullElasticsearch, port: int) -> None:
+async def serve(server: Server, port: int) -> None:
     """Serve on 127.0.0.1 until a signal or the parent's end; stdout's first line is the URL."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

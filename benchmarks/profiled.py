@@ -9,16 +9,19 @@ import pstats
 import sys
 from pathlib import Path
 
-from benchmarks.corpus import write_corpus
+from benchmarks.corpus import LineFormat, write_corpus
 from benchmarks.trial import REPOSITORY, Agent, running
 
 _TOP = 25
 _LIMIT_SECS = 600
 
 
-def profile(agent_args: str, workdir: Path, *, lines: int, files: int) -> None:
+def profile(
+    agent_args: str, workdir: Path, *, lines: int, files: int, line_format: LineFormat
+) -> None:
     """Print the functions of ``shipper`` that take most time themselves."""
-    corpus = write_corpus(workdir / "profiled", lines=lines, files=files)
+    directory = workdir / "profiled"
+    corpus = write_corpus(directory, lines=lines, files=files, line_format=line_format)
     stats_file = workdir / "shipper.prof"
     command = f"{sys.executable} -m cProfile -o {stats_file} -m shipper {agent_args}"
     with running(Agent("profiled", command, cwd=REPOSITORY), corpus.directory) as trial:

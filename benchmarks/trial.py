@@ -10,20 +10,22 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self, cast
 
 from benchmarks.measure import SAMPLE_SECS, Cost, ProcessTree
+from benchmarks.null_kubernetes import NODE, metadata_of
 
 REPOSITORY = Path(__file__).parent.parent
 _LOG_TAIL_CHARS = 2000
 _EXIT_LIMIT_SECS = 20
+_LATENCY = {False: (), True: ("--latency",)}
 
 
 class TrialError(Exception):
@@ -32,7 +34,11 @@ class TrialError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A command to measure; ``port`` is where it expects Elasticsearch, 0 if it takes {url}."""
+    """A command to measure; ``port`` is where it expects Elasticsearch, 0 if it takes {url}.
+
+    Where there are pods, {config} and {metadata} are replaced in it, too: shipper's configuration,
+    and what documents say of the pod of each file, as JSON.
+    """
 
     name: str
     command: str
@@ -50,14 +56,17 @@ class Delivery:
     last_ns: int
 
 
-class Sink:
-    """A null Elasticsearch as a process of its own."""
+class NullServer:
+    """A null server as a process of its own.
 
-    def __init__(self, *, port: int = 0, latency: bool = False) -> None:
+    Attributes:
+        url: Where it listens.
+    """
+
+    def __init__(self, module: str, *arguments: str, port: int = 0) -> None:
         """Start it, and return when it listens."""
-        options = ["--port", str(port), *(["--latency"] if latency else [])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.null_elasticsearch", *options],
+            [sys.executable, "-m", module, "--port", str(port), *arguments],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             text=True,
@@ -67,7 +76,7 @@ class Sink:
         self.url = stdout.readline().strip() if stdout else ""
         if not self.url:
             self._process.communicate()
-            raise TrialError(f"the null Elasticsearch did not start on port {port}: is it in use?")
+            raise TrialError(f"{module} did not start on port {port}: is it in use?")
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +84,14 @@ class Sink:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+class Sink:
+    """A null Elasticsearch, and what it says of itself."""
+
+    def __init__(self, server: NullServer) -> None:
+        """Ask this one."""
+        self.url = server.url
 
     def delivery(self) -> Delivery:
         """Return what has arrived up to now."""
@@ -140,20 +157,41 @@ class Trial:
 
 
 @contextmanager
-def running(agent: Agent, logs: Path, *, latency: bool = False) -> Generator[Trial]:
-    """Start the agent over a directory, its state beside it, with a sink; kill both at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="state-", dir=logs.parent) as state,
-        Sink(port=agent.port, latency=latency) as sink,
-        (log := Path(state) / "agent.log").open("wb") as log_file,
-    ):
-        command = agent.command.format(dir=logs, url=sink.url, state=Path(state) / "state")
-        cwd = agent.cwd or Path(state)
-        tree = ProcessTree(shlex.split(command), log=log_file, cwd=cwd, env=_environment())
+def running(
+    agent: Agent, logs: Path, *, latency: bool = False, pods: bool = False
+) -> Generator[Trial]:
+    """Start the agent over a directory, its state beside it, with a sink; kill both at the end.
+
+    Args:
+        agent: What to start.
+        logs: What it is to read.
+        latency: Let the sink keep the age of marked lines.
+        pods: Let there be a Kubernetes API that knows the pods of the logs.
+    """
+    with ExitStack() as stack:
+        state = Path(stack.enter_context(TemporaryDirectory(prefix="state-", dir=logs.parent)))
+        null = NullServer("benchmarks.null_elasticsearch", *_LATENCY[latency], port=agent.port)
+        sink = Sink(stack.enter_context(null))
+        about = {"dir": logs, "url": sink.url, "state": state / "state"}
+        if pods:
+            api = stack.enter_context(NullServer("benchmarks.null_kubernetes", str(logs)))
+            about |= _about_pods(state, logs, url=api.url)
+        log = state / "agent.log"
+        log_file = stack.enter_context(log.open("wb"))
+        command = shlex.split(agent.command.format(**about))
+        tree = ProcessTree(command, log=log_file, cwd=agent.cwd or state, env=_environment())
         try:
             yield Trial(tree, sink, log)
         finally:
             tree.kill()
+
+
+def _about_pods(state: Path, logs: Path, *, url: str) -> dict[str, Path]:
+    """Write what an agent needs to know of the pods, one way or the other; returns where it is."""
+    config, documents = state / "config.yaml", state / "metadata.json"
+    config.write_text(f"node_name: {NODE}\nkubernetes: {{url: '{url}'}}\n")
+    documents.write_text(json.dumps({path.name: metadata_of(path.name) for path in logs.iterdir()}))
+    return {"config": config, "metadata": documents}
 
 
 def _environment() -> Mapping[str, str]:

@@ -6,6 +6,7 @@ What is said of a wrong value does not quote it: it may be a secret.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,26 @@ def http_url(value: str) -> str:
     return urlunsplit((url.scheme, url.netloc, url.path.rstrip("/"), "", ""))
 
 
+def kubernetes_url(value: str) -> str:
+    """Take the URL of a Kubernetes API, as `http_url` does."""
+    if "://" not in value:
+        raise ValueError("has no scheme: write http:// or https:// before it")
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError(
+            "must be a URL such as https://10.0.0.1:6443 or http://127.0.0.1:8080, without"
+            " credentials: name a token_file, or a client_cert_file"
+        ) from None
+
+
 def index_prefix(value: str) -> str:
     """Take what names of indices may begin with."""
     fits = len(value.encode(errors="replace")) <= _MAX_PREFIX_BYTES and value.isprintable()
     if not fits or value != value.lower() or not _INDEX_PREFIX.fullmatch(value):
         raise ValueError(
-            'must be lower case, without spaces and any of \\/*?"<>|,#: (such as logstash)'
+            "must be lower case, not begin with . + _ or -, and have no spaces nor any of"
+            ' \\/*?"<>|,#: (such as logstash)'
         )
     return value
 
@@ -77,6 +92,29 @@ def document_fields(value: dict[str, Any]) -> dict[str, Any]:
     except TypeError as error:  # a number as a key, an integer of more than 64 bits
         raise ValueError(f"must be what JSON can hold: {error}") from None
     return plain
+
+
+def read_from(value: str) -> str:
+    """Take `beginning`, `end`, or an RFC 3339 time; returns a time in UTC."""
+    if value in {"beginning", "end"}:
+        return value
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("must be beginning, end, or a time such as 2026-11-23T10:00:00Z")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def switch(value: object) -> object:
+    """Take `true` and `false` as text, too, as a variable of the environment has them."""
+    return value == "true" if value in ("true", "false") else value
+
+
+def or_none(value: object) -> object:
+    """Take an empty text for nothing, such as `${VAR:-}` may be."""
+    return None if value == "" else value
 
 
 def absolute(value: Path) -> Path:

@@ -11,28 +11,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from shipper.account import Account, Parts
 from shipper.buffer.lock import StateLock
 from shipper.buffer.spool import Spool
-from shipper.buffer.state import Totals
 from shipper.config import Config
 from shipper.errors import ShipperError, StateError
+from shipper.kube.access import is_configured
 from shipper.metrics import Metrics
+from shipper.ops.ask import announce
 from shipper.ops.process import stop_on_signals, until
+from shipper.ops.status import encode
 from shipper.ops.terminal import Snapshot, View
 from shipper.sink.deadletter import DeadLetters
 from shipper.sink.destination import Destination, destination_of
 from shipper.sink.ship import Shipping
-from shipper.source.follow import Surroundings
-from shipper.source.identity import Identity
-from shipper.source.poll import Poller
 from shipper.source.sources import Sources
+from shipper.source.surroundings import FIRST_START, OVER, surroundings_of
+
+if TYPE_CHECKING:
+    from shipper.kube.metadata import KubeMetadata
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +79,15 @@ async def run(config: Config, options: Options, *, view: View | None = None) -> 
         await stack.enter_async_context(agent.serving())
         await stack.enter_async_context(agent.locked(stopping))
         if stopping.is_set():
-            return agent.snapshot()
+            return agent.account.snapshot()
         await stack.enter_async_context(agent.opened())
         async with asyncio.TaskGroup() as outer:
             tasks = [outer.create_task(work) for work in agent.background(view)]
-            await until(stopping, agent.sources.run())
-            await agent.drain(stopping)
+            spent_secs = await until(stopping, agent.sources.run())
+            await agent.drain(stopping, spent_secs=spent_secs)
             for task in tasks:
                 task.cancel()
-        done = agent.snapshot()
+        done = agent.account.snapshot()
         if view is not None:
             view.show(done)
         return done
@@ -93,6 +97,7 @@ class Agent:
     """The parts of one running agent.
 
     Attributes:
+        account: What it says of itself.
         sources: The reading side; there from `opened` on.
     """
 
@@ -104,9 +109,8 @@ class Agent:
         """Prepare; nothing is touched yet."""
         self._config, self._options = config, options
         self._metrics = Metrics()
-        self._waits_for = "starting"
-        self._server_url = ""
-        self._totals_before: Totals = Counter()
+        self._pods: KubeMetadata | None = None
+        self.account = Account(config)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -116,9 +120,15 @@ class Agent:
             return
         from shipper.ops.server import Server
 
-        server = Server(self._config.server, self._metrics.registry, not_ready=self._not_ready)
+        server = Server(
+            self._config.server,
+            self._metrics.registry,
+            not_ready=self.account.not_ready,
+            remarks=self.account.remarks,
+            status=lambda: encode(self.account.status()),
+        )
         await server.start(any_port=self._options.any_port)
-        self._server_url = server.url
+        self.account.server_url = server.url
         try:
             yield
         finally:
@@ -127,11 +137,19 @@ class Agent:
     @contextlib.asynccontextmanager
     async def locked(self, stopping: asyncio.Event) -> AsyncIterator[None]:
         """Hold the lock of the state directory, waiting for it if another agent has it."""
-        lock = _open_lock(self._config.state_dir)
+        state_dir = self._config.state_dir
+        lock = _open_lock(state_dir)
         try:
             if not lock.acquire():
                 await until(stopping, self._wait_for(lock))
-            yield
+            if stopping.is_set():
+                yield
+                return
+            announce(state_dir, self.account.server_url)
+            try:
+                yield
+            finally:
+                announce(state_dir, "")
         finally:
             lock.release()
 
@@ -140,11 +158,13 @@ class Agent:
         """Open the buffer and the destination."""
         config, state_dir = self._config, self._config.state_dir
         async with contextlib.AsyncExitStack() as stack:
-            self._spool = Spool(state_dir, config.buffer, metrics=self._metrics)
+            in_order = config.output.type == "stdout"
+            self._spool = Spool(state_dir, config.buffer, metrics=self._metrics, in_order=in_order)
             stack.callback(self._spool.close)
             self._check_output()
             if self._options.from_beginning:
                 self._spool.forget_files()
+                self._remember(FIRST_START, OVER)
             bound = config.output.dead_letters.max_bytes
             letters = DeadLetters(state_dir / "dead.db", max_bytes=bound)
             stack.callback(letters.close)
@@ -161,15 +181,22 @@ class Agent:
         concurrency = 1 if output.type == "stdout" else output.concurrency
         work = [self._spool.seal_loop(), self._shipping.run(concurrency)]
         work += [self._probe_loop(), self._hurry_first()]
+        work += [self.account.check.run(self._config.buffer.audit_secs)]
+        work += [self._pods.run()] if self._pods else []
         return [*work, self._show(view)] if view else work
 
-    async def drain(self, stopping: asyncio.Event) -> None:
-        """Seal what was read and ship it: all of it with `once`, else within `grace_secs`."""
+    async def drain(self, stopping: asyncio.Event, *, spent_secs: float) -> None:
+        """Seal what was read and ship it: all of it with `once`, else within `grace_secs`.
+
+        Args:
+            stopping: Set when it has to stop.
+            spent_secs: How much of `grace_secs` it took to stop reading.
+        """
         await until(stopping, self._deliver())
         if not stopping.is_set():
             return
         try:
-            async with asyncio.timeout(self._config.buffer.grace_secs):
+            async with asyncio.timeout(self._config.buffer.grace_secs - spent_secs):
                 await self._spool.flush()
                 await until(self._shipping.away, self._spool.empty())
         except TimeoutError:
@@ -180,30 +207,11 @@ class Agent:
                 self._spool.buffered_documents,
             )
 
-    def snapshot(self) -> Snapshot:
-        """Return what the agent does right now."""
-        if self._waits_for:
-            return Snapshot(trouble=self._waits_for, server_url=self._server_url)
-        sources, spool = self.sources, self._spool
-        totals = spool.totals - self._totals_before
-        return Snapshot(
-            paths=tuple(follower.series.path for follower in sources.followers.values()),
-            skipped=sources.skipped,
-            read_bytes=sources.read_bytes,
-            lag_bytes=sources.lag_bytes,
-            lag_secs=sources.lag_secs,
-            delivered=totals["delivered", ""],
-            dead=totals["dead", ""],
-            buffered=spool.buffered_documents,
-            trouble=self._shipping.trouble or spool.paused,
-            server_url=self._server_url,
-        )
-
     async def _wait_for(self, lock: StateLock) -> None:
-        self._waits_for = f"{self._config.state_dir} is in use by {lock.holder()}"
+        why = self.account.waits_for = f"{self._config.state_dir} is in use by {lock.holder()}"
         if not self._options.wait_for_lock:
-            raise StateError(f"{self._waits_for}: stop it, or choose another --state-dir")
-        log.warning("waiting: %s", self._waits_for)
+            raise StateError(f"{why}: stop it, or choose another --state-dir")
+        log.warning("waiting: %s", why)
         while not lock.acquire():  # noqa: ASYNC110  # nothing tells when flock would be granted
             await asyncio.sleep(_LOCK_RETRY_SECS)
 
@@ -222,12 +230,27 @@ class Agent:
             metrics=metrics,
             retry_max_secs=config.output.retry_max_secs,
         )
-        identity = Identity(node, spool.saved)
-        around = Surroundings(config, spool, identity, Poller(), metrics, self._options.once)
-        self.sources = Sources(around)
-        self._totals_before = spool.totals.copy()
-        metrics.observe(totals=lambda: spool.totals, gauges=lambda: self._gauges(letters))
-        self._waits_for = ""
+        once, pods = self._options.once, self._find_pods()
+        self.sources = Sources(
+            surroundings_of(config, spool, node=node, metrics=metrics, once=once, pods=pods)
+        )
+        parts = Parts(spool, self.sources, self._shipping, letters, node, pods)
+        self.account.begin(parts, metrics)
+
+    def _find_pods(self) -> KubeMetadata | None:
+        settings = self._config.kubernetes
+        if not is_configured(settings, os.environ):
+            return None
+        from shipper.kube.metadata import KubeMetadata
+
+        self._pods = KubeMetadata(
+            settings,
+            self._spool.known,
+            node=self._config.node_name,  # as the API has it now, not as ids were made with
+            environ=os.environ,
+            metrics=self._metrics,
+        )
+        return self._pods
 
     def _check_output(self) -> None:
         before, target = self._spool.state.meta("output"), self._config.output.target
@@ -247,30 +270,6 @@ class Agent:
         if self._spool.state.meta(name) != value:
             self._spool.state.remember(name, value)
 
-    def _not_ready(self) -> str:
-        if self._waits_for:
-            return self._waits_for
-        if not self._shipping.checked:
-            return self._shipping.trouble or "the destination has not answered yet"
-        return self._shipping.trouble or self._spool.paused
-
-    def _gauges(self, letters: DeadLetters) -> dict[str, float]:
-        sources, spool = self.sources, self._spool
-        return {
-            "pending_bytes": sources.pending_bytes,
-            "lag_bytes": sources.lag_bytes,
-            "lag_seconds": sources.lag_secs,
-            "open_files": sources.open_files,
-            "series": len(sources.followers),
-            "skipped_files": len(sources.skipped),
-            "buffered_documents": spool.buffered_documents,
-            "buffered_chunks": spool.buffered_chunks,
-            "buffered_bytes": spool.buffered_bytes,
-            "quota_bytes": self._config.buffer.max_bytes,
-            "reading_paused": bool(spool.paused),
-            "dead_letters": letters.count,
-        }
-
     async def _hurry_first(self) -> None:
         """Seal the first chunk as soon as there is one: whoever has started it waits for that."""
         for _ in range(_FIRST_LOOKS):
@@ -287,7 +286,7 @@ class Agent:
 
     async def _show(self, view: View) -> None:
         while True:
-            view.show(self.snapshot())
+            view.show(self.account.snapshot())
             await asyncio.sleep(_SHOW_SECS)
 
 

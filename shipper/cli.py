@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    _add_status(commands)
+    _add_health(commands)
     _add_search(commands)
     _add_deadletters(commands)
     return parser
@@ -118,6 +120,26 @@ def _add_check(commands: _Commands) -> None:
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
 
 
+def _add_status(commands: _Commands) -> None:
+    status = commands.add_parser("status", help="ask the running agent how it does")
+    status.set_defaults(command=_status)
+    status.add_argument("--files", action="store_true", help="one row for each open file")
+    status.add_argument("--json", action="store_true", help="all that it says, as JSON")
+    _add_whose(status)
+
+
+def _add_health(commands: _Commands) -> None:
+    health = commands.add_parser("health", help="ask whoever listens there whether it is alive")
+    health.set_defaults(command=_health)
+    _add_whose(health)
+
+
+def _add_whose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="whose: its configuration")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="whose: its state directory")
+    parser.add_argument("--listen", metavar="ADDRESS:PORT", help="where it listens")
+
+
 def _add_search(commands: _Commands) -> None:
     search = commands.add_parser("search", help="look into the local store")
     search.set_defaults(command=_search)
@@ -145,11 +167,12 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here: `search` and `check` need none of it, and it costs 0.3 s.
     from shipper import app
     from shipper.ops import logs, terminal
-    from shipper.ops.process import raise_descriptor_limit
+    from shipper.ops.process import keep_freed_memory, raise_descriptor_limit
     from shipper.overrides import config_of
 
     config = config_of(options)
     raise_descriptor_limit()
+    keep_freed_memory()
     ad_hoc = options.config is None
     run_options = app.Options(
         once=options.once,
@@ -177,6 +200,33 @@ def _check(options: argparse.Namespace) -> int:
 
     config = load(options.config)
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from shipper.config import load
+    from shipper.ops import ask
+    from shipper.ops.page import show
+    from shipper.ops.status import encode
+
+    config = load(options.config) if options.config else None
+    url = ask.find(config, options.state_dir, listen=options.listen)
+    named = options.state_dir or (config.state_dir if config else None)
+    status = ask.ask(url, state_dir=None if options.listen else named)
+    if options.json:
+        print(encode(status).decode())
+    else:
+        show(status, files=options.files)
+    return 0
+
+
+def _health(options: argparse.Namespace) -> int:
+    from shipper.config import load
+    from shipper.ops import ask
+
+    config = load(options.config) if options.config else None
+    url = ask.find(config, options.state_dir, listen=options.listen)
+    print(ask.alive(url), end="")
     return 0
 
 

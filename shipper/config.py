@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeGuard, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
+    BeforeValidator,
     Field,
     PositiveInt,
     SecretStr,
@@ -27,25 +27,29 @@ from pydantic import (
 
 from shipper import allowed
 from shipper.errors import ConfigError
+from shipper.kubernetes_config import KubernetesConfig
+from shipper.section import STRICT, Name, Secs
 from shipper.yamlfile import read_tree
 
 _USER_IN_URL = re.compile(r"(?<=//)\S*@")
 _SECRETS = re.compile(r"password|api_key")
 
-Secs = Annotated[float, Field(gt=0, le=86_400)]
 Secret = Annotated[SecretStr, AfterValidator(allowed.one_line)]
-Name = Annotated[str, Field(min_length=1)]
+_File = Annotated[Path | None, BeforeValidator(allowed.or_none)]
 
 
-def _or_host_name(value: str) -> str:
-    """Return the host's name for an empty one, such as `${NODE_NAME:-}` may be."""
-    return value or socket.gethostname()
+def _own_name() -> str:
+    """Return the node's name: a DaemonSet says it; a pod's host name is the pod's."""
+    return os.environ.get("NODE_NAME") or socket.gethostname()
+
+
+def _or_own_name(value: str) -> str:
+    """Return the node's name for an empty one, such as `${NODE_NAME:-}` may be."""
+    return value or _own_name()
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
+    model_config = STRICT
 
 
 class SourceConfig(_Section):
@@ -56,12 +60,27 @@ class SourceConfig(_Section):
     tag: Name | None = None
 
 
+class LimitsConfig(_Section):
+    """What one series may bring."""
+
+    lines_per_sec: Annotated[float, Field(gt=0)] | None = None
+    bytes_per_sec: Annotated[float, Field(gt=0)] | None = None
+    action: Literal["delay", "drop"] = "delay"
+
+
 class FollowConfig(_Section):
     """How files are found and followed."""
 
     scan_secs: Secs = 5.0
     settle_secs: Secs = 10.0
     block_bytes: Annotated[int, Field(ge=4096, le=4 << 20)] = 256 << 10
+    partial_secs: Secs = 30.0
+    read_from: Annotated[str, AfterValidator(allowed.read_from)] = "beginning"
+    ignore_older_secs: Annotated[float, Field(gt=0)] | None = None
+    expire_secs: Annotated[float, Field(gt=0)] = 7 * 86_400.0
+    held_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    open_files: Annotated[int, Field(ge=16)] | None = None
+    limits: LimitsConfig = LimitsConfig()
 
 
 class PipelineConfig(_Section):
@@ -69,6 +88,7 @@ class PipelineConfig(_Section):
 
     max_line_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
     max_record_bytes: Annotated[int, Field(ge=1024, le=64 << 20)] = 1 << 20
+    max_pending_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
     fields: Annotated[dict[str, Any], AfterValidator(allowed.document_fields)] = {}
 
 
@@ -82,6 +102,7 @@ class BufferConfig(_Section):
     max_chunks: Annotated[int, Field(ge=8)] = 20_000
     min_free_percent: Annotated[float, Field(ge=0, lt=100)] = 15.0
     grace_secs: Annotated[float, Field(ge=0, le=86_400)] = 20.0
+    audit_secs: Secs = 60.0
 
 
 class DeadLetterConfig(_Section):
@@ -96,10 +117,11 @@ class ElasticsearchConfig(_Section):
     url: Annotated[str, AfterValidator(allowed.http_url)] = "http://127.0.0.1:9200"
     username: Annotated[str, Field(pattern=r"^[^:]+$")] | None = None
     password: Secret | None = None
-    password_file: Path | None = None
+    password_file: _File = None
     api_key: Secret | None = None
-    api_key_file: Path | None = None
-    ca_file: Path | None = None
+    api_key_file: _File = None
+    ca_file: _File = None
+    access_dir: _File = None
     verify_ssl: bool = True
     compression: Literal["auto", "gzip", "none"] = "auto"
     document_type: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$")] = "auto"
@@ -115,6 +137,10 @@ class ElasticsearchConfig(_Section):
         ]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: keep one")
+        if self.access_dir and (given or self.username or self.ca_file):
+            raise ValueError(
+                "access_dir goes alone: it may hold username, password, api_key, ca.crt"
+            )
         has_password = bool(given) and given[0].startswith("password")
         if has_password != (self.username is not None):
             raise ValueError("username and one of password and password_file go together")
@@ -177,13 +203,12 @@ class Config(_Section):
     """The whole configuration, validated."""
 
     state_dir: Annotated[Path, AfterValidator(allowed.absolute)] = Path("/var/lib/shipper")
-    node_name: Annotated[str, AfterValidator(_or_host_name)] = Field(
-        default_factory=socket.gethostname
-    )
+    node_name: Annotated[str, AfterValidator(_or_own_name)] = Field(default_factory=_own_name)
     sources: Annotated[list[SourceConfig], Field(min_length=1)] = [
         SourceConfig(paths=["/var/log/containers/*.log"])
     ]
     follow: FollowConfig = FollowConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
     pipeline: PipelineConfig = PipelineConfig()
     buffer: BufferConfig = BufferConfig()
     output: OutputConfig = OutputConfig()

@@ -65,5 +65,29 @@ class SinkRefused(ShipperError):
         self.status = status
 
 
+class KubeUnavailable(ShipperError):
+    """The Kubernetes API does not say what pods there are: it is asked again later.
+
+    Attributes:
+        reason: The metric's word for it.
+        retry_after_secs: How long the server asked to wait, or None.
+        relist: What is known may have gaps: all pods have to be listed anew.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        retry_after_secs: float | None = None,
+        relist: bool = False,
+    ) -> None:
+        """Keep the message as it will be shown to the operator."""
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_secs = retry_after_secs
+        self.relist = relist
+
+
 class DiskFault(ShipperError):
     """The disk of the buffer refused a write (full, failing): reading stops until it takes one."""

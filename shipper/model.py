@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 
@@ -38,11 +39,14 @@ class Position:
             stream without one is committed up to `end`.
         check: Hash of the up to 1,024 bytes before `end`, hex: a file may take this position
             only if its own bytes there hash alike.
+        pending_bytes: Bytes before `end` that are in no chunk yet: parts of lines that wait for
+            their end.
     """
 
     end: int
     pins: Mapping[str, int] = field(default_factory=dict)
     check: str = ""
+    pending_bytes: int = 0
 
     @property
     def resume(self) -> int:
@@ -96,6 +100,12 @@ class SavedFile:
         device: Of the file when it was last seen; with `inode`, only a hint among equal heads.
         inode: See `device`.
         position: How far it is committed.
+        seen_bytes: How long it was when it was last looked at; what lies behind the position is
+            lost if no file is found any more that goes on from there. 0 where nobody knows.
+        since: RFC 3339; events before it are skipped. Empty for none.
+        sequence: Larger than those of the files of its series that were seen before it.
+        awaited: It was the newest of its series at the end of a run, and was not found since.
+        saved_at: Unix time of the commit that it comes from; 0 if it does not come from state.db.
     """
 
     key: str
@@ -104,10 +114,27 @@ class SavedFile:
     device: int
     inode: int
     position: Position
+    seen_bytes: int = 0
+    since: str = ""
+    sequence: int = 0
+    awaited: bool = False
+    saved_at: float = field(default=0.0, compare=False)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that are known to be behind the position."""
+        return max(0, self.seen_bytes - self.position.end)
 
     def at(self, position: Position) -> SavedFile:
         """Return the same file with another position."""
         return replace(self, position=position)
+
+
+class Lane(Enum):
+    """Which way documents go: with those that are to arrive soon, or with the mass of them."""
+
+    EXPRESS = "express"
+    BULK = "bulk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +148,7 @@ class Chunk:
         file_bytes: Size of the file, one gzip member.
         source_bytes: Bytes of log files that it was made from.
         sealed_at: Unix time.
+        lane: Which way it goes. Not kept: what is found at start is a backlog.
     """
 
     name: str
@@ -129,3 +157,67 @@ class Chunk:
     file_bytes: int
     source_bytes: int
     sealed_at: float
+    lane: Lane = field(default=Lane.BULK, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """How far a file is read, right now.
+
+    Attributes:
+        path: Where it was last seen.
+        key: File key; empty while its first line is too short to tell.
+        size_bytes: How long it was when it was last looked at; 0 for a compressed one that is read,
+            or not identified yet, and for one whose content has been replaced since it was read.
+        read_bytes: How far it is read.
+        lag_secs: For how long there have been bytes that are not read.
+        held: It has no name any more, and is kept open until it is read.
+        live: The path of its series shows it.
+    """
+
+    path: str
+    key: str
+    size_bytes: int
+    read_bytes: int
+    lag_secs: float
+    held: bool
+    live: bool
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes that are there and not read."""
+        return max(0, self.size_bytes - self.read_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """How far a series is read, right now.
+
+    Attributes:
+        path: Of the live file, as the operator sees it.
+        files: Its generations that are open, oldest first.
+        pending_bytes: Bytes read of lines whose end has not come.
+        abandoned_bytes: Bytes that vanished before they were read, since the agent's start.
+        gaps: Places where generations may have come and gone unseen, since the agent's start.
+    """
+
+    path: str
+    files: tuple[FileStatus, ...] = ()
+    pending_bytes: int = 0
+    abandoned_bytes: int = 0
+    gaps: int = 0
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes that are there and not read."""
+        return sum(file.lag_bytes for file in self.files)
+
+    @property
+    def lag_secs(self) -> float:
+        """For how long the oldest unread bytes have been there."""
+        return max((file.lag_secs for file in self.files), default=0.0)
+
+    @property
+    def held_bytes(self) -> int:
+        """Unread bytes of files that have no name any more."""
+        return sum(file.lag_bytes for file in self.files if file.held)

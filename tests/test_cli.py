@@ -209,6 +209,10 @@ def test_configured_agent_waits_for_the_one_before() -> None:
         (["check", "--config", "none.yaml"], 2, "cannot be read"),
         (["deadletters", "ls"], 2, "--state-dir DIR or --config FILE"),
         (["deadletters", "ls", "--state-dir", "."], 1, "no document was ever refused"),
+        (["status", "--listen", "127.0.0.1:1"], 1, "no agent is running"),
+        (["status", "--listen", "here"], 2, "--listen: must be IP-ADDRESS:PORT"),
+        (["status", "--state-dir", "nowhere"], 1, "no agent is running on nowhere"),
+        (["status", "--config", "none.yaml"], 2, "cannot be read"),
         (["search", "x", "--limit", "0"], 2, "limit 0"),
         (["search", '"x'], 2, "quotes"),
         (["search", "x"], 1, "there is no store"),
@@ -268,6 +272,29 @@ def test_check_prints_what_is_in_effect_without_secrets(
     assert "url: http://127.0.0.1:9200\n" in out
     assert "password: '**********'\n" in out
     assert "s3cret" not in out + err
+
+
+def test_status_asks_the_running_agent() -> None:
+    """It is found by its state directory, whatever port it has; after its end none is there."""
+    listen = ("--listen", "127.0.0.1:0", "--log-format", "plain")
+    with started("run", "logs", "--output", "stdout", "--state-dir", "s", *listen) as process:
+        until_says(process, "state is in")
+        _until(lambda: "2 documents" in shipper("status", "--state-dir", "s").stdout)
+        told = shipper("status", "--state-dir", "s")
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.splitlines()[-1].split()[0] == str(Path("logs/a.log").absolute())
+        document = json.loads(shipper("status", "--state-dir", "s", "--json").stdout)
+        assert document["totals"]["delivered"] == 2
+        assert shipper("status", "--state-dir", "s", "--files").returncode == 0
+        assert shipper("health", "--state-dir", "s").stdout == "alive\n"
+        Path("c.yaml").write_text(f"state_dir: {Path('s').absolute()}\n")
+        assert shipper("status", "--config", "c.yaml").stdout.startswith("shipper   ")
+        process.kill()
+        process.wait()
+    assert shipper("health", "--state-dir", "s").returncode == 1
+    gone = shipper("status", "--state-dir", "s")
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("shipper: no agent is running on s: ")
 
 
 def test_dead_letters_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The configuration: defaults, what is refused and how, and the shipped file."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from shipper.config import Config, load, validate
 from shipper.errors import ConfigError
+from shipper.yamlfile import read_tree
 
 SHIPPED = Path(__file__).parents[1] / "config/shipper.yaml"
 SECRET = "s3cret-word"
@@ -35,9 +37,10 @@ def fault_of(tree: dict[str, Any]) -> str:
 
 def test_shipped_configuration_is_the_default_key_by_key() -> None:
     """config/shipper.yaml says of every key what is in effect without it, and leaves out none."""
-    shipped = yaml.safe_load(SHIPPED.read_text())
+    shipped: dict[str, Any] = read_tree(SHIPPED, {})
     default = Config().model_dump(mode="json")
     shipped["node_name"] = default["node_name"]  # the host's; the next test looks at it
+    shipped["output"]["elasticsearch"]["access_dir"] = None  # a variable that is not set is empty
     assert shipped == default
 
 
@@ -45,6 +48,48 @@ def test_shipped_configuration_takes_the_nodes_name_from_the_environment() -> No
     """In a DaemonSet NODE_NAME is set; elsewhere the host's name is taken."""
     assert load(SHIPPED, {}) == Config()
     assert load(SHIPPED, {"NODE_NAME": "node-7"}).node_name == "node-7"
+
+
+def test_shipped_configuration_takes_from_the_environment_what_differs_by_place() -> None:
+    """Where it listens, where Elasticsearch is, and how to log in there."""
+    variables = {
+        "LISTEN_ADDRESS": "fd00::7",
+        "ELASTICSEARCH_URL": "https://es:9200",
+        "ELASTICSEARCH_ACCESS_DIR": "/run/secrets/elasticsearch",
+    }
+    config = load(SHIPPED, variables)
+    assert (config.server.host, config.server.port) == ("fd00::7", 9880)
+    assert config.output.elasticsearch.url == "https://es:9200"
+    assert config.output.elasticsearch.access_dir == Path("/run/secrets/elasticsearch")
+
+
+@pytest.mark.parametrize("key", ["password_file", "api_key_file", "ca_file", "access_dir"])
+def test_file_with_an_empty_name_is_none(key: str) -> None:
+    """`${VAR:-}` where the variable is not set: not the current directory."""
+    elasticsearch = validate({"output": {"elasticsearch": {key: ""}}}).output.elasticsearch
+    assert getattr(elasticsearch, key) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"username": "a", "password": "b"}, {"api_key_file": "/k"}, {"ca_file": "/ca"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_access_dir_goes_alone(other: dict[str, str]) -> None:
+    """Nobody has to find out which of two passwords counts."""
+    fault = fault_of({"output": {"elasticsearch": {"access_dir": "/a", **other}}})
+    assert "access_dir goes alone" in fault
+
+
+@pytest.mark.parametrize("tree", [{}, {"node_name": ""}])
+def test_the_nodes_name_needs_no_line_of_configuration(
+    tree: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration that says no name takes NODE_NAME: a pod's host name is no node's."""
+    monkeypatch.setenv("NODE_NAME", "node-7")
+    assert validate(tree).node_name == "node-7"
+    monkeypatch.setenv("NODE_NAME", "")
+    assert validate(tree).node_name == socket.gethostname()
 
 
 # -- what is refused

@@ -24,6 +24,7 @@ from shipper.cli import _parser
 from shipper.config import Config, validate
 from shipper.errors import ShipperError
 from shipper.metrics import Metrics
+from shipper.yamlfile import read_tree
 from tests.pages import blocks, broken_links, cell, spans, split_section, table
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def test_shown_configuration_is_valid(page: Path) -> None:
 
 def test_readme_says_what_the_shipped_configuration_says() -> None:
     """Each value in the README's YAML is the one that config/shipper.yaml has."""
-    shipped = yaml.safe_load(EXAMPLE.read_text())
+    shipped = read_tree(EXAMPLE, {})
     shown = [yaml.safe_load(block) for block in blocks(README.read_text(), "yaml")]
     assert shown
     assert all(_is_within(block, shipped) for block in shown)
@@ -103,8 +104,8 @@ def test_every_exit_status_is_documented() -> None:
 
 
 def test_every_message_of_the_log_is_documented() -> None:
-    """The table of docs/operate.md holds each message with its level, and no other."""
-    documented = [(row[0], cell(row[1])) for row in table(DOCS / "operate.md", "level")]
+    """The table of docs/troubleshoot.md holds each message with its level, and no other."""
+    documented = [(row[0], cell(row[1])) for row in table(DOCS / "troubleshoot.md", "level")]
     assert Counter(documented) == Counter(set(_messages()))
 
 
@@ -245,7 +246,7 @@ def _commands(page: Path) -> list[str]:
     code = [*spans(text)]
     for block in blocks(text, "console", "sh", "ini"):
         code += block.splitlines()
-    found = (re.search(r"(?:^|[/=])shipper ([a-z-].*)", line) for line in code)
+    found = (re.search(r"(?:^|[/=]|-- )shipper ((?!-- )[a-z-].*)", line) for line in code)
     return [match[1] for match in found if match]
 
 

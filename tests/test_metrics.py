@@ -6,7 +6,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from shipper import __version__
-from shipper.metrics import GAUGES, TOTALS, Metrics
+from shipper.metrics import GAUGES, SERIES, TOTALS, Metrics
 
 
 def observed(totals: dict[tuple[str, str], int], gauges: dict[str, float]) -> Metrics:
@@ -45,6 +45,28 @@ def test_known_labels_are_there_before_anything_happened() -> None:
     for reason in ("unavailable", "refused", "items"):
         assert value("shipper_retries_total", {"reason": reason}) == 0
     assert value("shipper_build_info", {"version": __version__}) == 1
+
+
+def test_losses_have_a_sample_for_each_known_reason() -> None:
+    """The first loss is an increase of its counter, also after others of another reason."""
+    value = observed({("abandoned_bytes", "deleted"): 7}, {}).registry.get_sample_value
+    name = "shipper_abandoned_bytes_total"
+    assert value(name, {"reason": "deleted"}) == 7
+    for reason in ("truncated", "held_bytes", "missing"):
+        assert value(name, {"reason": reason}) == 0
+
+
+def test_series_have_samples_as_long_as_they_are_named() -> None:
+    """Which ones that are is asked at each scrape."""
+    labels = {"path": "/a", "namespace": "shop", "pod": "web-1", "container": "web"}
+    series = [(labels, {name: float(number) for number, name in enumerate(SERIES)})]
+    metrics = Metrics()
+    metrics.observe(totals=dict, gauges=dict, series=lambda: series)
+    value = metrics.registry.get_sample_value
+    found = [value(f"shipper_series_{name}", labels) for name in SERIES]
+    assert found == list(range(len(SERIES)))
+    series.clear()
+    assert value("shipper_series_lag_bytes", labels) is None
 
 
 def test_names_follow_the_conventions() -> None:

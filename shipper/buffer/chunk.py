@@ -12,12 +12,13 @@ import gzip
 import io
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shipper.buffer.disk import Disk
-from shipper.model import Documents, SavedFile
+from shipper.model import Documents, Lane, SavedFile
 
 try:
     from isal import isal_zlib as gzip_codec
@@ -38,11 +39,17 @@ class Read:
         documents: What the block became.
         files: The files whose positions move with it.
         read_bytes: Bytes read for the first time.
+        abandoned_bytes: Bytes that are gone and were never read, by reason.
+        gaps: Places where nothing proves that no generation came and went unseen.
+        forgotten: Files whose positions are not needed any more.
     """
 
     documents: Documents
     files: tuple[SavedFile, ...]
     read_bytes: int
+    abandoned_bytes: Mapping[str, int] = field(default_factory=dict)
+    gaps: int = 0
+    forgotten: tuple[SavedFile, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,16 +58,20 @@ class OpenChunk:
 
     Attributes:
         opened_at: Monotonic time of its first block.
+        lane: Which way it goes.
         body_bytes: Size of the body so far, uncompressed.
         documents: Number of documents in it.
         files: Positions that are committed with it, by file key.
+        forgotten: Keys of the files whose positions go with it.
         totals: What it adds to the totals of the conservation law (I9).
     """
 
     opened_at: float
+    lane: Lane = Lane.BULK
     body_bytes: int = 0
     documents: int = 0
     files: dict[str, SavedFile] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
     totals: Counter[tuple[str, str]] = field(default_factory=Counter)
     _parts: list[bytes] = field(default_factory=list)
     _stream: Any = field(default_factory=lambda: gzip_codec.compressobj(1, zlib.DEFLATED, _GZIP))
@@ -79,6 +90,18 @@ class OpenChunk:
             self.totals["dropped_bytes", reason] += size
         for file in read.files:
             self.files[file.key] = file
+            self.forgotten.discard(file.key)
+        if read.abandoned_bytes or read.gaps or read.forgotten:
+            self._add_losses(read)
+
+    def _add_losses(self, read: Read) -> None:
+        for reason, size in read.abandoned_bytes.items():
+            self.totals["abandoned_bytes", reason] += size
+        self.totals["gaps", ""] += read.gaps
+        for file in read.forgotten:
+            self.files.pop(file.key, None)
+            self.forgotten.add(file.key)
+            self.totals["forgotten_bytes", ""] += file.position.end
 
     def finish(self) -> bytes:
         """End the gzip member and return the chunk's bytes; nothing can be added after that."""

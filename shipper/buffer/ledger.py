@@ -21,7 +21,7 @@ from shipper.buffer.chunk import OpenChunk
 from shipper.buffer.disk import Disk
 from shipper.buffer.state import State, Totals
 from shipper.errors import DiskFault
-from shipper.model import Chunk
+from shipper.model import Chunk, Lane
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Ledger:
         self._keep_ballast()
         source_bytes = full.totals["chunked_bytes", ""]
         sizes = (full.documents, full.body_bytes, len(data), source_bytes)
-        return self._write(data, sizes)
+        return self._write(data, sizes, lane=full.lane)
 
     def seal(self, full: OpenChunk, sealed: Chunk | None) -> None:
         """Commit a chunk whose file is durable, with the positions that it brings (I1).
@@ -81,8 +81,10 @@ class Ledger:
             DiskFault: It has to be tried again with the same chunk.
         """
         log.debug("commit begin")
-        files = full.files.values()
-        self._giving_way(lambda: self.state.seal(sealed, files, totals=full.totals))
+        files, forgotten = full.files.values(), full.forgotten
+        self._giving_way(
+            lambda: self.state.seal(sealed, files, totals=full.totals, forgotten=forgotten)
+        )
         log.debug("commit end")
 
     def write_part(self, chunk: Chunk, body: bytes) -> Chunk:
@@ -94,7 +96,7 @@ class Ledger:
         documents, data = len(chunks.lines_of(body)) // 2, chunks.compress(body)
         source_bytes = chunk.source_bytes * documents // max(1, chunk.documents)
         sizes = (documents, len(body), len(data), source_bytes)
-        return self._giving_way(lambda: self._write(data, sizes))
+        return self._giving_way(lambda: self._write(data, sizes, lane=chunk.lane))
 
     def replace(self, chunk: Chunk, parts: Sequence[Chunk], *, totals: Totals) -> None:
         """Put parts in a chunk's place, or nothing, in one transaction; its file goes last (I2).
@@ -108,13 +110,13 @@ class Ledger:
         except OSError as error:
             log.warning("chunk %s is shipped, and removed at the next start: %s", chunk.name, error)
 
-    def _write(self, data: bytes, sizes: tuple[int, int, int, int]) -> Chunk:
+    def _write(self, data: bytes, sizes: tuple[int, int, int, int], *, lane: Lane) -> Chunk:
         self._sequence += 1
         name = f"{self.state.database_id}-{self._sequence:020d}{chunks.SUFFIX}"
         log.debug("seal begin %s", name)
         chunks.write(self._disk, self.directory / name, data=data)
         log.debug("seal end %s", name)
-        return Chunk(name, *sizes, sealed_at=time.time())
+        return Chunk(name, *sizes, sealed_at=time.time(), lane=lane)
 
     def _own_sequences(self) -> list[int]:
         prefix = f"{self.state.database_id}-"

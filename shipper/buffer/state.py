@@ -27,52 +27,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from shipper.buffer.schema import move_aside, open_database
 from shipper.errors import DiskFault, StateError
 from shipper.model import Chunk, Position, SavedFile
 
 Totals = Counter[tuple[str, str]]
 """(name, label value) to count; the names are those of `metrics.TOTALS`."""
 
-SCHEMA_VERSION = 1
-_LOG_PAGES = 128
-"""Pages of 4 KiB that SQLite's log may reach before they go into the database: some 25 commits. Its
-own default, 1,000, takes 4 MiB, which a small disk may not have."""
-ID_VERSION = "1"
-"""Version of the rule that makes a document's id (I5)."""
-
-_SCHEMA = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    """
-    CREATE TABLE files (
-        key TEXT PRIMARY KEY, base TEXT NOT NULL, stem TEXT NOT NULL,
-        device INTEGER NOT NULL, inode INTEGER NOT NULL,
-        end_offset INTEGER NOT NULL, pins TEXT NOT NULL, check_hash TEXT NOT NULL,
-        saved_at REAL NOT NULL)
-    """,
-    """
-    CREATE TABLE chunks (
-        name TEXT PRIMARY KEY, documents INTEGER NOT NULL, body_bytes INTEGER NOT NULL,
-        file_bytes INTEGER NOT NULL, source_bytes INTEGER NOT NULL, sealed_at REAL NOT NULL)
-    """,
-    """
-    CREATE TABLE totals (
-        name TEXT NOT NULL, label TEXT NOT NULL, value INTEGER NOT NULL,
-        PRIMARY KEY (name, label))
-    """,
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
+_FILES = """
+SELECT key, base, stem, device, inode, end_offset, pins, check_hash, pending_bytes, seen_bytes,
+    since, sequence, awaited, saved_at
+FROM files
+"""
 _SAVE_FILE = """
 INSERT OR REPLACE INTO files
-    (key, base, stem, device, inode, end_offset, pins, check_hash, saved_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (key, base, stem, device, inode, end_offset, pins, check_hash, pending_bytes, seen_bytes,
+    since, sequence, awaited, saved_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_UNSIGNED = 1 << 64
 _ADD_TOTAL = """
 INSERT INTO totals (name, label, value) VALUES (?, ?, ?)
 ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value
@@ -95,12 +75,12 @@ class State:
         """
         self.set_aside: Path | None = None
         try:
-            self._db = _open(path)
+            self._db = open_database(path)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise StateError(f"{path}: cannot be opened: {error}") from error
-            self.set_aside = _move_aside(path)
-            self._db = _open(path)
+            self.set_aside = move_aside(path)
+            self._db = open_database(path)
         self.database_id = self.meta("database_id")
 
     def close(self) -> None:
@@ -119,13 +99,7 @@ class State:
 
     def files(self) -> list[SavedFile]:
         """Return what is saved of every file."""
-        rows = self._db.execute(
-            "SELECT key, base, stem, device, inode, end_offset, pins, check_hash FROM files"
-        )
-        return [
-            SavedFile(key, base, stem, device, inode, Position(end, json.loads(pins), check))
-            for key, base, stem, device, inode, end, pins, check in rows
-        ]
+        return [_saved_file(row) for row in self._db.execute(_FILES)]
 
     def chunks(self) -> list[Chunk]:
         """Return the sealed chunks, oldest first."""
@@ -140,18 +114,47 @@ class State:
         rows = self._db.execute("SELECT name, label, value FROM totals")
         return Counter({(name, label): value for name, label, value in rows})
 
+    def known(self, kind: str) -> list[bytes]:
+        """Return what is kept of a kind (pods, namespaces)."""
+        return [
+            row for (row,) in self._db.execute("SELECT json FROM known WHERE kind = ?", (kind,))
+        ]
+
+    def keep(self, kind: str, rows: Mapping[str, bytes | None]) -> None:
+        """Keep these of a kind, by name; forget those that are None.
+
+        Raises:
+            DiskFault: Nothing is changed.
+        """
+        kept = [(kind, name, row) for name, row in rows.items() if row is not None]
+        forgotten = [(kind, name) for name, row in rows.items() if row is None]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", kept)
+            self._db.executemany("DELETE FROM known WHERE kind = ? AND name = ?", forgotten)
+
     def forget_files(self) -> None:
         """Forget all positions: every file is read from its beginning."""
         with self._transaction():
+            sums = "SELECT COALESCE(SUM(end_offset), 0), COALESCE(SUM(pending_bytes), 0) FROM files"
+            ends, pending = self._db.execute(sums).fetchone()
             self._db.execute("DELETE FROM files")
+            self._add({("forgotten_bytes", ""): ends, ("dropped_bytes", "forgotten"): pending})
 
-    def seal(self, chunk: Chunk | None, files: Iterable[SavedFile], *, totals: Totals) -> None:
+    def seal(
+        self,
+        chunk: Chunk | None,
+        files: Iterable[SavedFile],
+        *,
+        totals: Totals,
+        forgotten: Iterable[str] = (),
+    ) -> None:
         """Commit a durable chunk file with the positions that it holds the lines of (I1).
 
         Args:
             chunk: None if the lines became no document: positions alone (I3).
             files: The files whose positions move.
             totals: What the chunk adds to the totals.
+            forgotten: Keys of files whose positions go.
 
         Raises:
             DiskFault: It is not known to be committed: what is in it has to stay as it is until
@@ -162,6 +165,8 @@ class State:
             if chunk is not None:
                 self._insert(chunk)
             self._db.executemany(_SAVE_FILE, [_row(file, now) for file in files])
+            gone = [(key,) for key in forgotten]
+            self._db.executemany("DELETE FROM files WHERE key = ?", gone)
             self._add(totals)
 
     def replace(self, name: str, by: Iterable[Chunk], *, totals: Totals) -> None:
@@ -218,61 +223,25 @@ class State:
                 self._db.execute("ROLLBACK")
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """Open the database of a running agent to look at it.
-
-    Raises:
-        StateError: There is none.
-    """
-    try:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.OperationalError as error:
-        raise StateError(f"{path}: cannot be opened: {error}") from error
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.touch(mode=0o600)
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StateError(
-                f"{path}: was written by a newer shipper (schema {version}, this one knows"
-                f" {SCHEMA_VERSION}): run that version, or point state_dir at an empty directory"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-        if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("quick_check found damage")
-        if version == 0:
-            _create(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _create(db: sqlite3.Connection) -> None:
-    db.execute("BEGIN")
-    for statement in _SCHEMA:
-        db.execute(statement)
-    first = [("database_id", secrets.token_hex(4)), ("id_version", ID_VERSION)]
-    db.executemany("INSERT INTO meta VALUES (?, ?)", first)
-    db.execute("COMMIT")
-
-
-def _move_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
-    path.rename(aside)  # first: SQLite deletes the -wal of a database that is not there
-    with contextlib.suppress(FileNotFoundError):
-        path.with_name(f"{path.name}-wal").rename(aside.with_name(f"{aside.name}-wal"))
-    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
-    return aside
-
-
 def _row(file: SavedFile, now: float) -> tuple[str | int | float, ...]:
     position = file.position
     pins = json.dumps(dict(position.pins))
-    place = (file.key, file.base, file.stem, file.device, file.inode)
-    return (*place, position.end, pins, position.check, now)
+    place = (file.key, file.base, file.stem, _signed(file.device), _signed(file.inode))
+    read = (position.end, pins, position.check, position.pending_bytes)
+    seen = (file.seen_bytes, file.since, file.sequence, file.awaited)
+    return (*place, *read, *seen, now)
+
+
+def _signed(number: int) -> int:
+    """Return a number of 64 bits as SQLite stores it; devices and inodes have no sign."""
+    return number - _UNSIGNED if number >= _UNSIGNED >> 1 else number
+
+
+def _saved_file(row: tuple[Any, ...]) -> SavedFile:
+    key, base, stem, device, inode, end, pins, check, pending_bytes, *rest = row
+    position = Position(end, json.loads(pins), check, pending_bytes)
+    seen_bytes, since, sequence, awaited, saved_at = rest
+    place = (stem, device % _UNSIGNED, inode % _UNSIGNED)
+    return SavedFile(
+        key, base, *place, position, seen_bytes, since, sequence, bool(awaited), saved_at
+    )

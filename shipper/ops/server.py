@@ -1,10 +1,10 @@
-"""The agent's HTTP server: /metrics, /livez, /readyz. Bound to loopback unless told otherwise."""
+"""The agent's server: /metrics, /status, /livez, /readyz. On loopback unless told otherwise."""
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -24,7 +24,13 @@ class Server:
     """
 
     def __init__(
-        self, settings: ServerConfig, registry: CollectorRegistry, *, not_ready: Callable[[], str]
+        self,
+        settings: ServerConfig,
+        registry: CollectorRegistry,
+        *,
+        not_ready: Callable[[], str],
+        remarks: Callable[[], Iterable[str]] = tuple,
+        status: Callable[[], bytes] = bytes,
     ) -> None:
         """Prepare.
 
@@ -32,13 +38,17 @@ class Server:
             settings: Where to listen.
             registry: The agent's metrics.
             not_ready: Why the agent is not ready, in words; empty when it is.
+            remarks: What else is to be known, a line each; it makes nothing not ready.
+            status: What the agent says of itself, as JSON.
         """
         self.url = ""
         self._settings = settings
         self._registry = registry
-        self._not_ready = not_ready
+        self._not_ready, self._remarks = not_ready, remarks
+        self._status = status
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._tell)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -79,14 +89,16 @@ class Server:
         body = encode(self._registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
+    async def _tell(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._status(), content_type="application/json")
+
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="alive\n")  # to answer at all is the proof: the loop turns
 
     async def _readyz(self, _: web.Request) -> web.Response:
         why = self._not_ready()
-        return web.Response(
-            text=f"not ready: {why}\n" if why else "ready\n", status=503 if why else 200
-        )
+        lines = [f"not ready: {why}" if why else "ready", *self._remarks()]
+        return web.Response(text="".join(f"{line}\n" for line in lines), status=503 if why else 200)
 
 
 def _reason(error: OSError) -> str:

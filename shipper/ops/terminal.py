@@ -164,7 +164,7 @@ def summary(snapshot: Snapshot, secs: float) -> str:
         return f"nothing new in {files}{left_out} (--from-beginning reads them again)"
     dead = f", {snapshot.dead:,} refused (shipper deadletters ls)" if snapshot.dead else ""
     return (
-        f"delivered {_count(snapshot.delivered, 'document')} from {files},"
+        f"delivered {counted(snapshot.delivered, 'document')} from {files},"
         f" {size(snapshot.read_bytes)}, in {secs:.1f} s"
         f" ({snapshot.delivered / max(secs, 0.001):,.0f} docs/s){dead}{kept}{left_out}"
     )
@@ -189,10 +189,11 @@ def size(count: float) -> str:
 
 
 def _files(snapshot: Snapshot) -> str:
-    return _count(len(snapshot.paths), "file")
+    return counted(len(snapshot.paths), "file")
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

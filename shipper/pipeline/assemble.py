@@ -10,11 +10,12 @@ Owns: the parts that wait. Does not know: files, documents, time.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shipper.model import Event
-from shipper.pipeline.decode import TRUNCATED, Line, truncation_mark
+from shipper.pipeline.line import TRUNCATED, Line, truncation_mark
 
 UNFINISHED = "unfinished"
 """Flag of a document made from parts whose end never came."""
@@ -24,15 +25,20 @@ UNFINISHED = "unfinished"
 class _Pending:
     """The parts of one line so far; `kept_bytes` of its `text_bytes` are held in memory.
 
-    `starts` has the offset of its first part in each file that it reaches into, the first first.
+    `starts` has the offset of its first part in each file that it reaches into, the first first;
+    `sizes` has how many bytes of that file its parts take.
     """
 
     first: Line
     starts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     kept_bytes: int = 0
     text_bytes: int = 0
-    source_bytes: int = 0
+
+    @property
+    def source_bytes(self) -> int:
+        return sum(self.sizes.values())
 
 
 class Assembler:
@@ -54,6 +60,14 @@ class Assembler:
         """Bytes of log files that have been read and wait for the end of their line."""
         return sum(pending.source_bytes for pending in self._pending.values())
 
+    def pending_in(self, key: str) -> int:
+        """Return how many of the pending bytes are those of file `key`."""
+        return sum(pending.sizes.get(key, 0) for pending in self._pending.values())
+
+    def waiting(self) -> dict[str, int]:
+        """Return the streams in which parts wait, each with the bytes of log files so far."""
+        return {stream: pending.source_bytes for stream, pending in self._pending.items()}
+
     def pins(self, key: str) -> dict[str, int]:
         """Return, per stream, the offset in file `key` that has to be read again after a crash."""
         return {s: p.starts[key] for s, p in self._pending.items() if key in p.starts}
@@ -62,25 +76,32 @@ class Assembler:
         """Return the files that hold parts of an event that is not complete yet."""
         return {key for pending in self._pending.values() for key in pending.starts}
 
-    def add(self, line: Line, *, key: str, offset: int, source_bytes: int) -> Event | None:
-        """Take the next line of the series; returns the event that it completes, if any."""
+    def add(self, line: Line, *, key: str, offset: int, source_bytes: int) -> list[Event]:
+        """Take the next line of the series; returns the events that it completes."""
+        events: list[Event] = []
         pending = self._pending.get(line.stream)
+        if pending is not None and pending.first.runtime != line.runtime:
+            events, pending = self.flush((line.stream,)), None
         if pending is None:
             if line.complete:
-                return self._event(line, key=key, offset=offset, source_bytes=source_bytes)
+                return [*events, self._event(line, key, offset=offset, source_bytes=source_bytes)]
             pending = self._pending[line.stream] = _Pending(line)
         pending.starts.setdefault(key, offset)
-        pending.source_bytes += source_bytes
+        pending.sizes[key] = pending.sizes.get(key, 0) + source_bytes
         self._extend(pending, line)
-        if not line.complete:
-            return None
-        del self._pending[line.stream]
-        return self._join(pending)
+        if line.complete:
+            del self._pending[line.stream]
+            events.append(self._join(pending))
+        return events
 
-    def flush(self) -> list[Event]:
-        """Give up waiting: every line whose end did not come, as it is, flagged."""
-        waiting = list(self._pending.values())
-        self._pending.clear()
+    def flush(self, streams: Collection[str] | None = None) -> list[Event]:
+        """Give up waiting: every line whose end did not come, as it is, flagged.
+
+        Args:
+            streams: Of these streams only; None for all.
+        """
+        ended = [stream for stream in self._pending if streams is None or stream in streams]
+        waiting = [self._pending.pop(stream) for stream in ended]
         for pending in waiting:
             pending.first.flags = (*pending.first.flags, UNFINISHED)
         return [self._join(pending) for pending in waiting]
@@ -110,9 +131,9 @@ class Assembler:
             line.flags = (*line.flags, TRUNCATED)
             line.original_bytes = pending.text_bytes
         key, offset = next(iter(pending.starts.items()))
-        return self._event(line, key=key, offset=offset, source_bytes=pending.source_bytes)
+        return self._event(line, key, offset=offset, source_bytes=pending.source_bytes)
 
-    def _event(self, line: Line, *, key: str, offset: int, source_bytes: int) -> Event:
+    def _event(self, line: Line, key: str, *, offset: int, source_bytes: int) -> Event:
         record: dict[str, Any] = {"log": line.text}
         if line.stream:
             record["stream"] = line.stream
@@ -131,5 +152,6 @@ def _copy(pending: _Pending) -> _Pending:
         pending,
         first=replace(pending.first),
         starts=dict(pending.starts),
+        sizes=dict(pending.sizes),
         parts=list(pending.parts),
     )

@@ -1,106 +1,96 @@
-r"""The fast path: a block of ordinary docker lines becomes documents without a loop over them.
+"""What the fast paths share: a block's values, found for all its lines at once, become bulk lines.
 
-A docker line is almost the document: `log` and `time` go over as the bytes they are. The block is
-taken only if every line is exactly
-`{"log":"…\n","stream":"stdout|stderr","time":"<day>T<clock>.<fraction>Z"}⏎`; anything else returns
-None, and the reference path does it. How that is proven, for all lines at once:
-
-* `decode_lines` finds the three fields, each present, no other, all valid JSON, and that `stream`
-  is one of the two. What it does not check is UTF-8: `isascii` or one decode does.
-* The lengths of the values, with what compact JSON puts around them, add up to the length of the
-  block. Each line is at least as long as that, so equality leaves no room in *any* line for white
-  space, a repeated key, an escape in a key or a blank line.
-* The block begins `{"log":"`, ends `Z"}⏎`, and is joined by `Z"}⏎{"log":"`, which no text holds (a
-  newline there is escaped): each `log` comes first and is a string, each `time` comes last.
-* `\n","stream":"st` occurs once a line, and no backslash stands before it: a quote inside a string
-  is escaped, so this one ends `log`, behind a newline.
-* The joined times match the day and a time of day.
-
-Measured on lines of 225 bytes: 0.8 us a line, where the reference path takes 6. A compiled twin may
-stand in for `splice`.
+A fast path takes a block only if every line is ordinary for its format, and makes of it, to the
+byte where escapes allow, what the reference path makes of each line.
 """
 
 from __future__ import annotations
 
 import re
-from itertools import accumulate
-from typing import Literal
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from shipper.pipeline.decode import is_utf8
 from shipper.pipeline.encode import ACTION_END
-from shipper.pipeline.timestamp import CLOCK
+
+Values = Sequence[bytes] | Sequence[msgspec.Raw]
 
 
-class _DockerLine(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    log: msgspec.Raw
-    stream: Literal["stdout", "stderr"]
-    time: msgspec.Raw
+class Splicer(Protocol):
+    """A format's fast path."""
+
+    @property
+    def START(self) -> re.Pattern[bytes]:  # noqa: N802  # a constant of the module
+        """What a line of the format begins with: where one is, a try is worth it."""
+
+    def day_of(self, block: bytes) -> str:
+        """Return the UTC day of the first line, YYYY-MM-DD; anything if it has none."""
+
+    def splice(
+        self, block: bytes, offset: int, *, day: str, prefix: bytes, suffix: bytes, since: bytes
+    ) -> tuple[bytes, int] | None:
+        """Turn a block of ordinary lines of one day into bulk lines, or return None.
+
+        Args:
+            block: Whole lines; an end without newline is not ordinary.
+            offset: Of the block in its file.
+            day: YYYY-MM-DD, that all lines must be of, in UTC; digits and dashes only.
+            prefix: Action line up to the offset (`route.action_prefix`).
+            suffix: What closes every document of the file (`enrich.suffix_of`).
+            since: `timestamp.comparable`; empty, or all lines must be on one side of it.
+
+        Returns:
+            The bulk lines and the number of documents, none where all lines are before `since`;
+            or None where any line is not ordinary.
+        """
 
 
-_decode_lines = msgspec.json.Decoder(_DockerLine).decode_lines
-_FRAME_BYTES = len(b'{"log":,"stream":"stdout","time":}\n')
-_TO_TIME = {
-    "stdout": b',"stream":"stdout","@timestamp":',
-    "stderr": b',"stream":"stderr","@timestamp":',
-}
-_TO_LOG = ACTION_END + b'{"log":\0'
+class Columns(NamedTuple):
+    """The values of the lines of a block, and what stands around them.
+
+    Attributes:
+        logs: What follows `to_log`.
+        marks: What stands between text and time.
+        times: What follows them.
+        to_log: A document up to its text.
+    """
+
+    logs: Values
+    marks: Sequence[bytes]
+    times: Values
+    to_log: bytes
 
 
-def day_of(block: bytes) -> str:
-    """Return the first ten characters of the first line's time; anything if it has none."""
-    start = block.find(b'","time":"') + len(b'","time":"')
-    return block[start : start + 10].decode("ascii", "replace")
-
-
-def splice(
-    block: bytes, offset: int, *, day: str, prefix: bytes, suffix: bytes
-) -> tuple[bytes, int] | None:
-    """Turn a block of ordinary docker lines of one day into bulk lines, or return None.
+def weave(columns: Columns, starts: tuple[int, ...], *, prefix: bytes, end: bytes) -> bytes:
+    """Return the bulk lines of a block, made of its columns.
 
     Args:
-        block: Whole lines; an end without newline is not ordinary.
-        offset: Of the block in its file.
-        day: YYYY-MM-DD, that all lines must be of; digits and dashes only.
+        columns: As long as `starts`, which is not empty.
+        starts: Offset of each line.
         prefix: Action line up to the offset (`route.action_prefix`).
-        suffix: What closes every document of the file (`enrich.suffix_of`).
-
-    Returns:
-        The bulk lines and the number of documents, or None where any line is not ordinary.
+        end: What follows each time.
     """
-    if not is_utf8(block):
-        return None
-    try:
-        lines = _decode_lines(block)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    count = len(lines)
-    logs = [line.log for line in lines]
-    times = [line.time for line in lines]
-    sizes = [_FRAME_BYTES + len(log) + len(time) for log, time in zip(logs, times, strict=True)]
-    starts = tuple(accumulate(sizes, initial=offset))
-    if starts[-1] != offset + len(block) or not _is_ordinary(block, count, times=times, day=day):
-        return None
+    count = len(starts)
     # One format for all offsets takes half the time of one each.
-    pieces: list[bytes | msgspec.Raw] = [suffix + prefix] * (5 * count)
+    heads = (b"%b%b\0" % (ACTION_END, columns.to_log)) * count % starts
+    pieces: list[bytes | msgspec.Raw] = [end + prefix] * (5 * count)
     pieces[0] = prefix
-    pieces[1::5] = (_TO_LOG * count % starts[:-1]).split(b"\0")[:-1]
-    pieces[2::5] = logs
-    pieces[3::5] = [_TO_TIME[line.stream] for line in lines]
-    pieces[4::5] = times
-    pieces.append(suffix)
-    return b"".join(pieces), count
+    pieces[1::5] = heads.split(b"\0")[:-1]
+    pieces[2::5] = columns.logs
+    pieces[3::5] = columns.marks
+    pieces[4::5] = columns.times
+    pieces.append(end)
+    return b"".join(pieces)
 
 
-def _is_ordinary(block: bytes, count: int, *, times: list[msgspec.Raw], day: str) -> bool:
-    """Tell whether a block whose lengths add up has nothing but ordinary lines."""
-    return (
-        block.startswith(b'{"log":"')
-        and block.endswith(b'Z"}\n')
-        and block.count(b'Z"}\n{"log":"') == count - 1
-        and block.count(b'\\n","stream":"st') == count
-        and b'\\\\n","stream":"st' not in block
-        and re.fullmatch(rf'(?:"{day}T{CLOCK}\.\d{{1,9}}Z")*+'.encode(), b"".join(times))
-        is not None
-    )
+def is_before(times: Sequence[bytes], since: bytes) -> bool | None:
+    """Tell whether all of these times are before `since`, or none (False), or only some (None).
+
+    Args:
+        times: UTC, all in the form of `timestamp.comparable`, zeros at their ends allowed.
+        since: In that form.
+    """
+    if max(times) < since:
+        return True
+    return None if min(times) < since else False

@@ -42,3 +42,16 @@ def to_utc(text: str) -> str | None:
     except OverflowError:
         return None
     return f"{moment.replace(tzinfo=None).isoformat()}{match[3] or ''}Z"
+
+
+def comparable(time: str) -> str:
+    """Return a UTC time as the text that other times, without their `Z`, are less than if before.
+
+    Without the `Z`, a fraction follows its second, and a longer fraction its beginning; without
+    zeros at the end of the right side, a time of the same moment is not less.
+
+    Args:
+        time: RFC 3339, ending in `Z`, with a fraction of any length.
+    """
+    seconds, _, fraction = time.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction.rstrip('0')}".rstrip(".")

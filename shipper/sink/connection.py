@@ -22,9 +22,11 @@ from pydantic import SecretStr
 
 from shipper.config import ElasticsearchConfig
 from shipper.errors import SinkUnavailable
+from shipper.resolve import Resolver
 
 _REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
+_SECRETS = frozenset(("username", "password", "api_key"))
 
 
 class BoundedNode(AiohttpHttpNode):
@@ -66,7 +68,9 @@ class BoundedNode(AiohttpHttpNode):
             cookie_jar=aiohttp.DummyCookieJar(),
             response_class=Bounded,
             connector=aiohttp.TCPConnector(
-                limit_per_host=self._connections_per_node, ssl=self._ssl_context or False
+                limit_per_host=self._connections_per_node,
+                ssl=self._ssl_context or False,
+                resolver=Resolver(),  # a silent name server must not hold up the agent's end
             ),
         )
 
@@ -75,7 +79,7 @@ def connect(settings: ElasticsearchConfig, connections: int) -> BoundedNode:
     """Return a node with up to so many connections, none of them open yet.
 
     Raises:
-        SinkUnavailable: ca_file cannot be used.
+        SinkUnavailable: The issuers' file cannot be used, or not be looked for.
     """
     url = urlsplit(settings.url)
     config = NodeConfig(
@@ -98,13 +102,56 @@ def authorization(settings: ElasticsearchConfig) -> dict[str, str]:
     Raises:
         SinkUnavailable: The file of a secret cannot be read, or holds none.
     """
+    if settings.access_dir is not None:
+        return _login_of(settings.access_dir)
     key = _secret(settings.api_key_file, settings.api_key)
+    password = _secret(settings.password_file, settings.password)
+    return _header(settings.username or "", password, key=key)
+
+
+def ca_of(settings: ElasticsearchConfig) -> Path | None:
+    """Return the file with the issuers that are trusted; None for those of the system.
+
+    Raises:
+        SinkUnavailable: Whether the directory holds one cannot be seen.
+    """
+    folder = settings.access_dir
+    if folder is None:
+        return settings.ca_file
+    try:
+        (folder / "ca.crt").stat()
+    except FileNotFoundError:
+        return settings.ca_file
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+    return folder / "ca.crt"
+
+
+def _login_of(folder: Path) -> dict[str, str]:
+    """Log in with what is there: the Secret that is mounted may be optional, or come later."""
+    try:
+        names = {path.name for path in folder.iterdir()} & _SECRETS
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+    if names not in (set(), {"api_key"}, {"username", "password"}):
+        raise SinkUnavailable(
+            f"{folder}: holds {' and '.join(sorted(names))}: it must be username and password,"
+            " or api_key alone, or nothing"
+        )
+    found = dict.fromkeys(_SECRETS, "") | {name: _secret(folder / name, None) for name in names}
+    return _header(found["username"], found["password"], key=found["api_key"])
+
+
+def _unreadable(folder: Path, error: OSError) -> SinkUnavailable:
+    return SinkUnavailable(f"{folder}: access_dir cannot be read: {error.strerror}")
+
+
+def _header(username: str, password: str, *, key: str) -> dict[str, str]:
     if key:
         return {"authorization": f"ApiKey {key}"}
-    if settings.username is None:
+    if not username:
         return {}
-    password = _secret(settings.password_file, settings.password)
-    pair = base64.b64encode(f"{settings.username}:{password}".encode()).decode()
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode()
     return {"authorization": f"Basic {pair}"}
 
 
@@ -122,11 +169,13 @@ def _secret(path: Path | None, given: SecretStr | None) -> str:
 
 
 def _ssl_context(settings: ElasticsearchConfig) -> ssl.SSLContext:
+    ca_file = ca_of(settings)
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
+        key = "access_dir" if settings.access_dir else "ca_file"
         raise SinkUnavailable(
-            f"output.elasticsearch.ca_file {settings.ca_file} cannot be used: {error}"
+            f"output.elasticsearch.{key}: {ca_file} cannot be used: {error}"
         ) from error
     if not settings.verify_ssl:
         context.check_hostname = False

@@ -34,7 +34,8 @@ def destination_of(config: Config) -> Destination:
     if output.type == "elasticsearch":
         from shipper.sink.elastic import Elasticsearch
 
-        return Elasticsearch(output.elasticsearch, connections=output.concurrency)
+        connections = output.concurrency + 1  # one is for express chunks alone
+        return Elasticsearch(output.elasticsearch, connections=connections)
     if output.type == "local":
         from shipper.sink.local import LocalStore
 

@@ -19,7 +19,7 @@ from shipper.buffer.chunk import decompress
 from shipper.config import ElasticsearchConfig
 from shipper.errors import SinkRefused, SinkUnavailable
 from shipper.sink.bulk import FILTER_PATH, Outcomes, error_of, outcomes_of, redact
-from shipper.sink.connection import BoundedNode, authorization, connect
+from shipper.sink.connection import BoundedNode, authorization, ca_of, connect
 
 _FIRST_TYPELESS = 7
 _FIRST_GZIP = 5
@@ -182,11 +182,12 @@ class Elasticsearch:
     def _tls_advice(self, cause: Exception) -> str:
         if not isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return "does TLS begin at this port? If not, its URL begins with http://"
-        known = self._settings.ca_file or "the system's certificates"
-        return (
-            f"its certificate was checked against {known}; name its issuer's certificate in"
-            " output.elasticsearch.ca_file"
-        )
+        settings = self._settings
+        known = ca_of(settings) or "the system's certificates"
+        advice = "name its issuer's certificate in output.elasticsearch.ca_file"
+        if settings.access_dir:
+            advice = f"put its issuer's certificate into {settings.access_dir}/ca.crt"
+        return f"its certificate was checked against {known}; {advice}"
 
     def _closed(self, error: SinkUnavailable, dialect: _Dialect) -> SinkUnavailable:
         if dialect.may_refuse_gzip:
@@ -220,7 +221,10 @@ class Elasticsearch:
 
     def _explain(self, answer: _Answer) -> str:
         url, status = self._settings.url, answer.status
-        hint = " (see username, password_file and api_key_file)" if status == _LOG_IN_FAILED else ""
+        login = "username, password_file and api_key_file"
+        if self._settings.access_dir:
+            login = f"username and password, or api_key, in {self._settings.access_dir}"
+        hint = f" (see {login})" if status == _LOG_IN_FAILED else ""
         return f"{url} answered {status}{hint}: {error_of(answer.body)}"
 
 

@@ -1,33 +1,33 @@
 """Ships sealed chunks: sends, and turns the answer into what becomes of the chunk.
 
-Theory of operation: N tasks claim chunks. A chunk is sent again until each of its documents is
+Theory of operation: N tasks claim chunks, one of them bulk chunks first, so that none wait for
+ever, and one beside them express chunks alone, so that those need not wait until the destination
+has taken what noisy series write. A chunk is sent again until each of its documents is
 delivered or a dead letter; there is no limit of tries. Whose fault a failure is shows in what
 others do meanwhile. If no other chunk has passed since this one failed last, it is the
 destination: everyone waits, with full jitter, and the trouble is told. If one has, it is the chunk:
 it alone waits, and holds up nobody. A chunk that has earned that `_PATIENCE` times is halved, until
-the document that is to blame is alone and becomes a dead letter.
+the document that is to blame is alone and becomes a dead letter. A server that says that it has too
+many requests (429) blames nobody.
 
-Owns: the tries of each chunk, and what is wrong with the destination. Does not know: HTTP, files
-being followed.
+Owns: the tries of each chunk. Does not know: HTTP, files being followed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from dataclasses import dataclass
 
 from shipper.buffer.chunk import decompress, join, lines_of
 from shipper.buffer.spool import Spool
 from shipper.errors import SinkRefused, SinkUnavailable
 from shipper.metrics import Metrics
-from shipper.model import Chunk
-from shipper.sink.backoff import wait_secs
+from shipper.model import Chunk, Lane
 from shipper.sink.bulk import Outcomes, Refusal
 from shipper.sink.deadletter import DeadLetters
 from shipper.sink.destination import Destination
+from shipper.sink.standing import Fault, Standing, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _PATIENCE = 3
 """How often a chunk may fail while others pass. Not once: behind one address there may be a server
 that refuses everything beside one that takes it."""
 
-_Fault = SinkUnavailable | SinkRefused
+_TOO_MANY_REQUESTS = 429
 
 
 @dataclass(slots=True)
@@ -61,8 +61,6 @@ class Shipping:
     """The shipping side of one spool and one destination.
 
     Attributes:
-        trouble: Why nothing is delivered, in words; empty while it works.
-        away: Set while there is trouble.
         checked: Whether the destination has answered since the start.
     """
 
@@ -76,25 +74,34 @@ class Shipping:
         retry_max_secs: float,
     ) -> None:
         """Start with nothing known of the destination."""
-        self.trouble = ""
-        self.away = asyncio.Event()
         self.checked = False
         self._spool = spool
         self._destination = destination
         self._letters = letters
         self._metrics = metrics
-        self._retry_max_secs = retry_max_secs
+        self._standing = Standing(spool, metrics=metrics, retry_max_secs=retry_max_secs)
         self._tries: dict[str, _Tries] = {}
         self._passed = 0
-        self._failures = 0
         self._opening = asyncio.Lock()
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is delivered, in words; empty while it works."""
+        return self._standing.trouble
+
+    @property
+    def away(self) -> asyncio.Event:
+        """Set while there is trouble."""
+        return self._standing.away
+
     async def run(self, concurrency: int) -> None:
-        """Ship for ever."""
+        """Ship for ever, with so many requests at a time, and one more for express chunks."""
         await self._until_checked()
         async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(self._ship_chunks())
+            group.create_task(self._ship_chunks(Lane.EXPRESS))
+            group.create_task(self._ship_chunks(Lane.BULK, Lane.EXPRESS))
+            for _ in range(concurrency - 1):
+                group.create_task(self._ship_chunks(Lane.EXPRESS, Lane.BULK))
 
     async def _until_checked(self) -> None:
         while not self.checked:
@@ -102,12 +109,12 @@ class Shipping:
                 await self._destination.check()
                 self.checked = True
             except (SinkUnavailable, SinkRefused) as error:
-                await self._wait_out(error)
-        self._works()
+                await self._standing.wait_out(error, Lane.BULK)
+        self._standing.works()
 
-    async def _ship_chunks(self) -> None:
+    async def _ship_chunks(self, *lanes: Lane) -> None:
         while True:
-            chunk = await self._spool.claim()
+            chunk = await self._spool.claim(*lanes)
             try:
                 await self._ship(chunk)
             except (SinkUnavailable, SinkRefused) as error:
@@ -146,7 +153,7 @@ class Shipping:
         tries = self._tries.setdefault(chunk.name, _Tries(self._passed))
         tries.failures += 1
         if tries.failures == 1:
-            await self._wait_out(SinkUnavailable(why))
+            await self._standing.wait_out(SinkUnavailable(why), chunk.lane)
             self._spool.release([chunk], last=True)
         else:
             self._postpone([chunk], tries)
@@ -182,7 +189,11 @@ class Shipping:
 
     # -- no answer, or one for the request as a whole
 
-    async def _failed(self, chunk: Chunk, error: _Fault) -> None:
+    async def _failed(self, chunk: Chunk, error: Fault) -> None:
+        if error.status == _TOO_MANY_REQUESTS:
+            await self._standing.wait_out(error, chunk.lane)
+            self._spool.release([chunk])
+            return
         tries = self._tries.setdefault(chunk.name, _Tries(self._passed))
         is_blamed = self._passed > tries.passed
         tries.passed = self._passed
@@ -198,12 +209,12 @@ class Shipping:
             self._spool.release([chunk])
         elif is_blamed:
             self._postpone([chunk], tries, retry_after_secs=error.retry_after_secs)
-            self._report_again(chunk, chunk.documents, why=str(error), reason=_reason(error))
+            self._report_again(chunk, chunk.documents, why=str(error), reason=reason_of(error))
         else:
-            await self._wait_out(error)
+            await self._standing.wait_out(error, chunk.lane)
             self._spool.release([chunk], last=True)  # others may pass, and show whose fault it is
 
-    async def _halved(self, chunk: Chunk, error: _Fault) -> bool:
+    async def _halved(self, chunk: Chunk, error: Fault) -> bool:
         """Put two chunks in a chunk's place; tells whether that could be done."""
         try:
             async with self._opening:
@@ -218,14 +229,6 @@ class Shipping:
         self._spool.release(parts)
         return True
 
-    async def _wait_out(self, error: _Fault) -> None:
-        self._failures += 1
-        self._metrics.retries.labels(_reason(error)).inc()
-        if not self.trouble:
-            log.error("the destination does not take documents, they stay in the buffer: %s", error)
-        self._down(str(error))
-        await asyncio.sleep(self._jittered(self._failures, error.retry_after_secs))
-
     # -- chunks that wait by themselves
 
     def _postpone(
@@ -233,7 +236,7 @@ class Shipping:
     ) -> None:
         for chunk in chunks:
             self._tries[chunk.name] = tries
-        wait = self._jittered(tries.failures, retry_after_secs)
+        wait = self._standing.jittered(tries.failures, retry_after_secs)
         asyncio.get_running_loop().call_later(wait, self._spool.release, chunks)
 
     def _report_again(
@@ -241,14 +244,6 @@ class Shipping:
     ) -> None:
         self._metrics.retries.labels(reason).inc()
         log.warning("%d of %d documents are sent again: %s", documents, chunk.documents, why)
-
-    def _jittered(self, failures: int, retry_after_secs: float | None = None) -> float:
-        chance = random.random()  # noqa: S311  # jitter is no secret
-        wait = wait_secs(
-            failures, chance, max_secs=self._retry_max_secs, retry_after_secs=retry_after_secs
-        )
-        self._metrics.retry_wait_secs.observe(wait)
-        return wait
 
     async def _read(self, chunk: Chunk) -> bytes:
         try:
@@ -267,23 +262,7 @@ class Shipping:
     def _pass(self, chunk: Chunk) -> None:
         self._passed += 1
         self._tries.pop(chunk.name, None)
-        self._metrics.last_delivery.set(time.time())
-        self._works()
-
-    def _works(self) -> None:
-        if self.trouble:
-            log.info("the destination takes documents again")
-        self._failures = 0
-        self.trouble = ""
-        self._spool.away = False
-        self.away.clear()
-        self._metrics.sink_up.set(1)
-
-    def _down(self, why: str) -> None:
-        self.trouble = why
-        self._spool.away = True
-        self.away.set()
-        self._metrics.sink_up.set(0)
+        self._standing.passed(chunk.lane)
 
     def _count(self, outcomes: Outcomes) -> None:
         counter = self._metrics.outcomes
@@ -291,7 +270,3 @@ class Shipping:
         counter.labels("duplicate").inc(outcomes.duplicates)
         counter.labels("retry").inc(len(outcomes.retry))
         counter.labels("refused").inc(len(outcomes.refused))
-
-
-def _reason(error: _Fault) -> str:
-    return "refused" if isinstance(error, SinkRefused) else "unavailable"

@@ -1,30 +1,21 @@
-"""Finds the log files: a scan is the truth, directory events only make it happen sooner.
+"""Finds the log files: which series there are, and which files of each.
 
-Owns: nothing lasting; each scan starts from the paths. Does not know: what becomes of a series.
+Owns: nothing; each scan starts from the paths. Does not know: what becomes of a series.
 """
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import logging
 import os
 import stat
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from typing import TYPE_CHECKING
 
 from shipper.config import SourceConfig
-from shipper.source.directory import TEMPORARY, Directories, Found, signature_of
-from shipper.source.identity import split_name
+from shipper.source.directory import Directories, Found, signature_of
+from shipper.source.names import split_name
+from shipper.source.paths import Trail, among, excluded, expand, root_of
 
-if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver, ObservedWatch
-
-log = logging.getLogger(__name__)
+_NOT_UTF8 = "its name is not UTF-8, and no document can hold that: rename it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,187 +43,106 @@ class Scan:
         series: By stem, or by path where only that file is to be read.
         files: The files of each, oldest first.
         skipped: Files that are not followed, and why.
+        trail: The directories that were looked at.
+        links: Where the files are whose paths are links.
+        unusable: Paths that are skipped for what is there, and why.
     """
 
     series: dict[str, Series] = field(default_factory=dict)
     files: dict[str, list[Found]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    trail: Trail = field(default_factory=Trail)
+    links: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
-def scan(sources: Sequence[SourceConfig]) -> Scan:
-    """Find the series of these sources; never fails, because what is unreadable is skipped."""
-    found, resolved = Scan(), _Resolved()
-    for source in sources:
-        for pattern, path, skip in _candidates(source):
-            if reason := skip or _unusable(path):
-                found.skipped[path] = reason
-                continue
-            series = _series_of(path, resolved, tag=source.tag, explicit=path == pattern)
-            found.series.setdefault(series.only or series.stem, series)
+def scan(sources: Sequence[SourceConfig], *, named: Collection[str] | None = None) -> Scan:
+    """Find the series of these sources; never fails, because what is unreadable is skipped.
+
+    Args:
+        sources: Where to look.
+        named: Look at these paths alone, whose directories are given without links. A rotated file
+            that the sources name is not among what is found then: its series may be followed.
+    """
+    found = Scan()
+    resolved = _Resolved(found.links, sources)
+    for source, pattern, path, skip in _candidates(sources, found.trail, named=named):
+        explicit = path == pattern
+        if not _is_skipped(found, path, why=skip, explicit=explicit):
+            series = _series_of(path, resolved, tag=source.tag, explicit=explicit)
+            if named is None or not series.only:
+                _add(found, series, path=path)
     _look_up_files(found)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Which directory a path is, and whether those below it matter, too."""
-
-    device: int
-    inode: int
-    recursive: bool
-
-
-class Wakening:
-    """Calls when something is created, moved or deleted below the paths, as far as it can see it.
-
-    A directory that is made, or made again, is watched from the next `update` on.
-    """
-
-    def __init__(self, sources: Sequence[SourceConfig], wake: Callable[[], object]) -> None:
-        """Watch nothing yet.
-
-        Args:
-            sources: Whose directories to watch.
-            wake: Called in another thread.
-        """
-        self._sources = sources
-        self._wake = wake
-        self._observer: BaseObserver | None = None
-        self._watches: dict[str, tuple[_Place, ObservedWatch | None]] = {}
-
-    def update(self) -> None:
-        """Watch the directories that are there now; what cannot be watched is left to the scan."""
-        if self._observer is None:
-            self._observer = _start_observer()
-        places = _directories(self._sources)
-        for directory in self._watches.keys() | places.keys():
-            place = places.get(directory)
-            known, watch = self._watches.get(directory, (None, None))
-            if place == known:
-                continue
-            self._watches.pop(directory, None)
-            if watch is not None:
-                with contextlib.suppress(KeyError, OSError):  # it ended with its directory
-                    self._observer.unschedule(watch)
-            if place is not None:
-                self._watches[directory] = (
-                    place,
-                    self._schedule(self._observer, directory, recursive=place.recursive),
-                )
-
-    def stop(self) -> None:
-        """Watch nothing any more; waits for the watching threads."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-
-    def _schedule(
-        self, observer: BaseObserver, directory: str, *, recursive: bool
-    ) -> ObservedWatch | None:
-        from watchdog import events  # noqa: PLC0415  # see `_start_observer`
-
-        wake = self._wake
-
-        class Waker(events.FileSystemEventHandler):
-            def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002  # the scan sees
-                wake()
-
-        kinds: list[type[FileSystemEvent]] = [
-            *(events.FileCreatedEvent, events.FileMovedEvent, events.FileDeletedEvent),
-            *(events.DirCreatedEvent, events.DirMovedEvent, events.DirDeletedEvent),
-        ]
-        try:
-            return observer.schedule(Waker(), directory, recursive=recursive, event_filter=kinds)
-        except OSError as error:
-            log.warning(
-                "%s is not watched (%s): new files are found by the scan alone; if it is a limit,"
-                " raise fs.inotify.max_user_watches or fs.inotify.max_user_instances",
-                directory,
-                error,
-            )
-            return None
+def _is_skipped(found: Scan, path: str, *, why: str, explicit: bool) -> bool:
+    """Tell whether a path is not followed, and take note of the reason: of its name, or there."""
+    reason = why or unusable(path)
+    if reason and (explicit or os.path.lexists(path)):  # else it is deleted now
+        found.skipped[_shown(path)] = reason
+        if not why:
+            found.unusable[path] = reason
+    return bool(reason)
 
 
-def _start_observer() -> BaseObserver:
-    # Imported here: a run that ends when all is read (`--once`) watches nothing.
-    from watchdog.observers import Observer  # noqa: PLC0415
-
-    # Said where directories are made inside each other at once; the watch is there either way.
-    warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-    observer = Observer()
-    observer.start()
-    return observer
-
-
-def _directories(sources: Sequence[SourceConfig]) -> dict[str, _Place]:
-    """Return the real paths of the directories in which files of these sources may appear."""
-    found: dict[str, _Place] = {}
-    for pattern in (pattern for source in sources for pattern in source.paths):
-        directory, recursive = pattern, os.path.isdir(pattern)  # noqa: PTH112
-        if not recursive:
-            directory = parent = os.path.dirname(pattern)  # noqa: PTH120
-            while glob.has_magic(directory):
-                directory = os.path.dirname(directory)  # noqa: PTH120
-            recursive = directory != parent
-        real = os.path.realpath(directory)
-        with contextlib.suppress(OSError):
-            status = os.stat(real)  # noqa: PTH116
-            recursive |= real in found and found[real].recursive
-            if not (recursive and real == "/"):  # all of a machine is too much to watch
-                found[real] = _Place(status.st_dev, status.st_ino, recursive)
-    return found
-
-
-def _candidates(source: SourceConfig) -> Iterator[tuple[str, str, str]]:
-    """Yield the pattern, the path, and the reason to skip that; always in the same order."""
-    for pattern in source.paths:
-        for path, skip in sorted(_expand(pattern)):
-            if not _excluded(path, source.exclude):
-                yield pattern, path, skip
-
-
-def _expand(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield paths, each with the reason to skip it; empty for one to follow."""
-    if os.path.isdir(pattern):  # noqa: PTH112
-        yield from _below(pattern)
-    elif glob.has_magic(pattern) and not os.path.lexists(pattern):
-        for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207
-            yield path, "not finished by its writer (*.tmp)" if path.endswith(TEMPORARY) else ""
+def _add(found: Scan, series: Series, *, path: str) -> None:
+    if _shown(series.stem + path) == series.stem + path:
+        found.series.setdefault(series.only or series.stem, series)
     else:
-        yield pattern, ""
+        found.skipped[_shown(path)] = _NOT_UTF8
 
 
-def _below(directory: str) -> Iterator[tuple[str, str]]:
-    faults: list[OSError] = []
-    for parent, directories, names in os.walk(directory, onerror=faults.append):
-        for name in names:
-            is_log = split_name(name)[0].endswith(".log")
-            yield os.path.join(parent, name), "" if is_log else "not named *.log"  # noqa: PTH118
-        for name in directories:
-            path = os.path.join(parent, name)  # noqa: PTH118
-            if os.path.islink(path):  # noqa: PTH114
-                yield path, "a link to a directory: name it among the paths to follow what is there"
-    for fault in faults:
-        yield str(fault.filename), f"cannot be listed: {fault.strerror}"
-
-
-def _excluded(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(path, p) or fnmatch(os.path.basename(path), p) for p in patterns)  # noqa: PTH119
+def _candidates(
+    sources: Sequence[SourceConfig], trail: Trail, *, named: Collection[str] | None
+) -> Iterator[tuple[SourceConfig, str, str, str]]:
+    """Yield source, pattern, path, and the reason to skip that; always in the same order."""
+    for source in sources:
+        for pattern in source.paths:
+            paths = expand(pattern, trail) if named is None else among(pattern, named)
+            kept = (each for each in sorted(paths) if not excluded(each[0], source.exclude))
+            yield from ((source, pattern, path, skip) for path, skip in kept)
 
 
 class _Resolved:
-    """The real paths of files, each directory resolved once: most of a scan's time otherwise."""
+    """The real paths of files, each directory resolved once: most of a scan's time otherwise.
 
-    def __init__(self) -> None:
+    Below a directory of the sources that is another one by a bind mount, they are those of the
+    first: as two series, what is rotated in one would be new in the other.
+    """
+
+    def __init__(self, links: dict[str, str], sources: Sequence[SourceConfig]) -> None:
         self._directories: dict[str, str] = {}
+        self._links = links
+        self._mounted_twice = list(_mounted_twice(sources))
 
     def path(self, path: str) -> str:
         if os.path.islink(path):  # noqa: PTH114
-            return os.path.realpath(path)
+            real = self._links[path] = os.path.realpath(path)
+            return self._first(real)
         directory, name = os.path.split(path)
         if directory not in self._directories:
-            self._directories[directory] = os.path.realpath(directory)
+            self._directories[directory] = self._first(os.path.realpath(directory))
         return f"{self._directories[directory].rstrip('/')}/{name}"
+
+    def _first(self, real: str) -> str:
+        for directory, first in self._mounted_twice:
+            if real == directory or real.startswith(f"{directory}/"):
+                return first + real[len(directory) :]
+        return real
+
+
+def _mounted_twice(sources: Sequence[SourceConfig]) -> Iterator[tuple[str, str]]:
+    """Yield the directories of sources that are the same as one before, each with that."""
+    first: dict[tuple[int, int], str] = {}
+    for root in dict.fromkeys(root_of(p)[0] or "." for source in sources for p in source.paths):
+        real = os.path.realpath(root)
+        try:
+            status = os.stat(real)  # noqa: PTH116
+        except OSError:
+            continue
+        if first.setdefault((status.st_dev, status.st_ino), real) != real:
+            yield real, first[status.st_dev, status.st_ino]
 
 
 def _series_of(path: str, resolved: _Resolved, *, tag: str | None, explicit: bool) -> Series:
@@ -243,9 +153,9 @@ def _series_of(path: str, resolved: _Resolved, *, tag: str | None, explicit: boo
     if generation.live:
         return Series(stem, path, tag)
     shown_directory, shown = os.path.split(path)
-    return Series(
-        stem, f"{shown_directory}/{split_name(shown)[0]}", tag, only=real if explicit else ""
-    )
+    shown_stem, shown_generation = split_name(shown)
+    alone = explicit and not shown_generation.live  # else a link to the file of today
+    return Series(stem, f"{shown_directory}/{shown_stem}", tag, only=real if alone else "")
 
 
 def _look_up_files(found: Scan) -> None:
@@ -253,9 +163,11 @@ def _look_up_files(found: Scan) -> None:
     directories = Directories()
     for name, series in list(found.series.items()):
         if not series.only:
+            found.trail.directories.add(os.path.dirname(series.stem))  # noqa: PTH120
             try:
                 found.files[name] = directories.files(series.stem)
             except OSError as error:
+                found.trail.whole = False
                 found.skipped[series.path] = f"its directory cannot be listed: {error.strerror}"
                 del found.series[name]
         elif series.stem in found.series:
@@ -265,7 +177,12 @@ def _look_up_files(found: Scan) -> None:
             found.files[name] = [Found(series.only, signature)] if signature else []
 
 
-def _unusable(path: str) -> str:
+def _shown(path: str) -> str:
+    return path if path.isascii() else os.fsencode(path).decode(errors="backslashreplace")
+
+
+def unusable(path: str) -> str:
+    """Return why what is at a path cannot be read; empty if it can."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError as error:

@@ -1,71 +1,37 @@
-"""Follows one series: reads its generations, oldest first, and hands each block over.
+"""Follows one series: reads its generations, oldest first.
 
 Theory of operation: each step reads one block of the oldest generation that has one. A half line
 at the end of a rotated file holds the next one back until its writer has finished it, or a
 successor is there and it has been quiet for `settle_secs` (writers go on into a renamed file until
 they reopen it); after that the file is finished and closed. What one generation leaves waiting for
 its end goes on in the next, because the chain is the same, and both stay pinned until the event is
-in a chunk (I4).
+in a chunk (I4). Where generations are missing between two, what waits is given up first, so that
+no line is glued to another.
 
-Owns: the reading of one series. Does not know: chunks, the destination, other series.
+While it reads, or waits for room, `notice` opens new generations, so that they are held.
+
+Owns: the loop of one series. Does not know: chunks, the destination, other series.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import logging
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from shipper.buffer.spool import Spool
-from shipper.config import Config
-from shipper.metrics import Metrics
-from shipper.pipeline.chain import Chain
+from shipper.model import SeriesStatus
 from shipper.source.directory import Found
 from shipper.source.discover import Series
-from shipper.source.generations import Generations
-from shipper.source.handover import Handover
-from shipper.source.identity import Identity
-from shipper.source.poll import Look, Poller
-from shipper.source.tail import Block, Limits, Tail
-from shipper.source.threads import in_thread
+from shipper.source.losses import HELD_BYTES, TRUNCATED
+from shipper.source.poll import Look
+from shipper.source.progress import is_idle, lag_secs_of, only_grows, status_of
+from shipper.source.read import Reader
+from shipper.source.surroundings import Surroundings
+from shipper.source.tail import Tail
 
-log = logging.getLogger(__name__)
-
-_RETRY_SECS = 1.0
-_ONCE_QUIET_SECS = 1.0
-"""With `--once`, for how long a last line without its newline may still be in the making."""
-_READERS = 4
-"""Followers that take turns of one block: with thousands of files behind, the event loop still
-gets to everything else within this many blocks, about a millisecond each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all followers share.
-
-    Attributes:
-        config: The whole configuration.
-        spool: Where what blocks became goes.
-        identity: Gives files their keys.
-        poller: Wakes followers.
-        metrics: The agent's metrics.
-        once: Read to the end and stop, rather than follow.
-        turns: Whoever reads a block has one of these.
-    """
-
-    config: Config
-    spool: Spool
-    identity: Identity
-    poller: Poller
-    metrics: Metrics
-    once: bool
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READERS))
+_RETRY_SECS = _NOTE_SECS = 1.0
 
 
 class Follower:
@@ -73,65 +39,90 @@ class Follower:
 
     Attributes:
         series: Which series.
-        read_bytes: Bytes read by this follower.
+        look: How the poller looks at its files.
     """
 
     def __init__(self, series: Series, around: Surroundings) -> None:
         """Prepare; files are opened by `run`."""
-        config = around.config
         self.series = series
-        self.read_bytes = 0
         self._around = around
-        self._files = Generations(
-            series,
-            _limits_of(config),
-            identity=around.identity,
-            on_deleted=around.spool.hurry,
+        self._reader = Reader(series, around)
+        self._files, self._handover = self._reader.files, self._reader.handover
+        self.look = Look(
+            self._has_changed, self.quiet_secs, sizes=self._files.sizes, notice=self.notice
         )
-        chain = Chain(
-            series.path,
-            tag=series.tag,
-            index_prefix=config.output.index_prefix,
-            fields=config.pipeline.fields,
-            max_record_bytes=config.pipeline.max_record_bytes,
-        )
-        self._handover = Handover(series.path, chain, spool=around.spool, metrics=around.metrics)
-        self._settle_secs = config.follow.settle_secs
-        self._look = Look(self._has_changed, self.quiet_secs)
         self._found: Sequence[Found] | None = None
-        self._stale = True
-        self._ended = False
+        self._noted_at = 0.0
+        self._stale, self._ended, self._queued = True, False, False
 
-    async def run(self, found: Sequence[Found] | None = None) -> None:
+    async def run(
+        self, found: Sequence[Found] | None = None, *, written_before: float = 0.0
+    ) -> None:
         """Follow until the series is gone; with `once`, until its end.
 
         Args:
             found: Its files, if they are just looked up.
+            written_before: `follow.read_from` says where those of them begin that were written
+                last before this moment (Unix time).
         """
         self._found = found
+        first = [file for file in found or () if file.signature[3] < written_before * 1e9]
+        self._reader.initial = {file.signature[:2] for file in first}
         try:
-            while not self._ended:
-                try:
-                    await self._follow()
-                except OSError as error:
-                    self._report(self.series.path, error)
-                    await asyncio.sleep(_RETRY_SECS)
+            with self._around.poller.attending(self.look):
+                while not self._ended:
+                    await self._try_to_follow()
+        except asyncio.CancelledError:
+            await self._rescue()
+            raise
         finally:
-            self._files.close_all()
+            self._reader.close(for_good=self._ended and not self._around.once)
 
     def saw(self, found: Sequence[Found]) -> None:
         """Take note of the files of the series that a scan has found."""
         if self._files.has_news(found) or not (found or self._files.tails):
             self._stale = True
-            self._look.wake()
+            self.look.wake()
+
+    def touch(self) -> None:
+        """Look at the path at once."""
+        self.look.wake()
+        if not self.look.waits:
+            self.notice()
+
+    def notice(self) -> None:
+        """Open new generations, so that they are held, and note how long the open ones are."""
+        if self._queued:
+            return
+        try:
+            if self._is_stale():
+                self._refresh()
+            elif time.monotonic() - self._noted_at >= _NOTE_SECS:
+                self._note()
+        except OSError:
+            self._stale = True  # the next step meets it, and tells
+
+    async def _try_to_follow(self) -> None:
+        try:
+            await self._follow()
+        except OSError as error:
+            self._around.report(self.series.path, error)
+            await asyncio.sleep(_RETRY_SECS)
 
     async def _follow(self) -> None:
         while not self._ended:
             if self._is_stale():
                 self._refresh()
-            if await self._step() or self._renew() or await self._finish() or self._is_stale():
+                await asyncio.sleep(0)  # whoever has files to open comes first: they may go soon
+            if await self._step() or self._renew() or await self._finish():
+                await asyncio.sleep(0)
+            elif self._files.starved:
+                self._give_way()
+                await self._wait_for_descriptor()
+            elif self._is_stale():
                 await asyncio.sleep(0)
             else:
+                self._give_way()
                 await self._rest()
 
     async def _rest(self) -> None:
@@ -141,125 +132,125 @@ class Follower:
         elif self._around.once:
             await asyncio.sleep(0.05)
         else:
-            await self._around.poller.wait(self._look)
+            self._handover.flush(self._overdue())
+            self._reader.note(look=False)  # a look would hide what has come since the last step
+            self.look.timed = self._handover.is_waiting or not only_grows(self._files.tails)
+            await self._around.poller.wait(self.look)
 
     def _is_stale(self) -> bool:
+        if self._files.starved and self._around.descriptors.none_left:
+            return False  # a look would show the same again
         return self._stale or self._files.moved()
 
-    def _refresh(self) -> None:
-        found, self._found = self._found, None
-        for path, error in self._files.refresh(found):
-            self._report(path, error)
-        self._stale = False
+    async def _wait_for_descriptor(self) -> None:
+        self._queued = True  # what `notice` opened now would not be read before this ends
+        await self._around.descriptors.wait()
+        self._queued, self._stale = False, True
 
-    def _renew(self) -> bool:
-        """Open rewritten files as the new ones that they are; tells whether there were any."""
-        rewritten = self._files.rewritten()
-        if rewritten:
-            self._handover.flush()  # the end of what is pending is gone with the rest
-            self._files.close(rewritten)
-            self._stale = True
-        return bool(rewritten)
+    def _give_way(self) -> None:
+        """Close what has nothing to read, if others wait for a descriptor."""
+        if self._around.descriptors.wanted:
+            self.park()
+
+    def _refresh(self) -> None:
+        for path, error in self._files.refresh(self._found):
+            self._around.report(path, error)
+        self._found = self._found if self._files.starved else None
+        self._stale = False
+        self._note()
+
+    def _note(self) -> None:
+        self._noted_at = time.monotonic()
+        self._reader.note()
 
     def _has_changed(self) -> bool:
         try:
-            return self._files.has_changed() or any(
-                self._may_finish(tail) for tail in self._files.tails if not tail.live
-            )
+            may_finish = any(self._reader.may_finish(t) for t in self._files.tails if not t.live)
+            return self._files.has_changed() or may_finish or bool(self._overdue())
         except OSError:
             return True  # the next step meets it, too
 
-    def _report(self, path: str, error: OSError) -> None:
-        self._around.metrics.read_errors.labels(
-            errno.errorcode.get(error.errno or 0, "other")
-        ).inc()
-        log.warning("%s: cannot be read, tried again: %s", path, error)
+    def _overdue(self) -> list[str]:
+        return self._handover.overdue(self._around.config.follow.partial_secs)
 
     # -- reading
 
     async def _step(self) -> bool:
         """Read one block, of the oldest generation that has one; tells whether there was one."""
         for tail in list(self._files.tails):
-            block = await self._attempt(tail, self._next)
-            if block is not None:
-                self._deliver(tail, block)
+            block = await self._reader.next_block(tail)
             if block is not None or tail.scanning:
                 return True
             tail.behind_since = None
-            if self._holds_back(tail):
+            if tail.rewritten or self._holds_back(tail):
                 return False
         return False
 
-    def _next(self, tail: Tail) -> Block | None:
-        if not tail.update() or not self._is_identified(tail, final=self._is_final(tail)):
-            return None
-        return tail.read()
-
-    def _is_identified(self, tail: Tail, *, final: bool) -> bool:
-        return tail.identify(self._around.identity, final=final, held=self._handover.holds)
-
-    async def _attempt(self, tail: Tail, read: Callable[[Tail], Block | None]) -> Block | None:
-        """Read from a file; one that cannot be read now is set aside, and the others go on."""
-        try:
-            if tail.compressed:
-                await self._around.spool.room()
-                block = await in_thread(lambda: read(tail))
-            else:
-                async with self._around.turns:
-                    await self._around.spool.room()
-                    block = read(tail)
-        except OSError as error:
-            self._report(tail.path, error)
-            self._files.set_aside(tail)
-            return None
-        if tail.compressed and tail.claim is None:  # in the making, or its original still open
-            self._files.set_aside(tail)
-        return block
-
-    def _deliver(self, tail: Tail, block: Block) -> None:
-        self._handover.deliver(tail, block)
-        self.read_bytes += block.size
-
     def _holds_back(self, tail: Tail) -> bool:
         """Tell whether a file ends in a half line that newer lines must not overtake."""
-        return tail in self._files.tails and not tail.live and tail.unread_bytes > 0
+        waits = tail.live or tail.copy_of or tail.rewritten
+        return tail in self._files.tails and not waits and tail.unread_bytes > 0
 
-    # -- the end of a generation
+    def _renew(self) -> bool:
+        """Open rewritten files as the new ones that they are; tells whether there were any.
+
+        What waits for its end can go on in a copy that was made of such a file before.
+        """
+        rewritten = [tail for tail in self._files.tails if tail.rewritten]
+        if not rewritten:
+            return False
+        for tail in rewritten:
+            self._files.begin_anew(tail)
+            self._reader.abandon(tail, TRUNCATED)
+        self._files.retry()
+        self._refresh()
+        if all(t.claim is not None or not t.compressed for t in self._files.tails):
+            self._reader.joints.end_cut_lines()
+        return True
 
     async def _finish(self) -> bool:
         """Finish the oldest generation that may be; tells whether there was one."""
         for tail in list(self._files.tails):
-            if self._may_finish(tail):
-                rest = await self._attempt(tail, self._end_of)
-                if rest is not None:
-                    self._deliver(tail, rest)
-                if tail in self._files.tails and not tail.has_changed():
-                    self._files.finish(tail)
-                return True
-            if self._holds_back(tail):
-                return False
+            finished = await self._is_finished(tail)
+            if finished or self._holds_back(tail):
+                return finished
         return False
 
-    def _end_of(self, tail: Tail) -> Block | None:
-        if tail.has_changed() or not self._is_identified(tail, final=True):
-            return None
-        return tail.read_rest()
-
-    def _may_finish(self, tail: Tail) -> bool:
-        if tail.compressed:
-            return tail.claim is not None
-        return self._is_final(tail) or (self._around.once and not tail.unread_bytes)
-
-    def _is_final(self, tail: Tail) -> bool:
-        """Tell whether nothing will be written to a file any more."""
-        if tail.compressed:
-            left = self._around.once or tail.written_secs_ago >= self._settle_secs
-            return left and not os.path.exists(tail.path.removesuffix(".gz"))  # noqa: PTH110
-        if self._around.once:
-            return max(tail.written_secs_ago, tail.quiet_secs) >= _ONCE_QUIET_SECS
-        if tail.live or tail.quiet_secs < self._settle_secs:
+    async def _is_finished(self, tail: Tail) -> bool:
+        """Read the rest of a file, and close it, if it may be; tells whether it had one, or is."""
+        if tail.due_at is not None or tail.copy_of or not self._reader.may_finish(tail):
             return False
-        return tail is not self._files.tails[-1] or tail.deleted
+        rest = await self._reader.rest(tail)
+        if tail not in self._files.tails or not tail.is_read_out:
+            return rest is not None
+        self._files.finish(tail)
+        if self._files.gone():  # another series may take this file at once
+            self._handover.flush()
+        return True
+
+    def abandon(self, tail: Tail) -> None:
+        """Give up a file without a name that takes too much space."""
+        self._reader.abandon(tail, HELD_BYTES)
+        self._files.retry()
+        self._stale = True
+
+    def give_up_parts(self) -> None:
+        """Deliver the lines that wait for their ends as they are."""
+        self._handover.flush()
+
+    async def _rescue(self) -> None:
+        """Read to its end, at a stop, what nobody can read after it: files without a name."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(self._around.config.buffer.grace_secs / 2):
+                await self._reader.read_held()
+        self._reader.joints.end_lost_lines(self.tails, settled=self._files.settled)
+
+    def park(self) -> int:
+        """Close the files that have nothing to read; returns how many."""
+        parked = [tail for tail in self._files.tails if is_idle(tail)]
+        for tail in parked:
+            self._files.finish(tail)
+        return len(parked)
 
     # -- what is told of it
 
@@ -267,34 +258,41 @@ class Follower:
         """Seconds since any of its files grew."""
         return min((tail.quiet_secs for tail in self._files.tails), default=math.inf)
 
+    def settled(self, base: str = "") -> bool:
+        """Tell whether every generation on disk is identified; `base` as in `Generations`."""
+        return not self._stale and self._files.settled(base)
+
     @property
-    def open_files(self) -> int:
-        """Number of files held open."""
-        return len(self._files.tails)
+    def vanished(self) -> bool:
+        """Whether the last file of the series was deleted, rather than moved out of sight."""
+        return self._files.vanished
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read so far."""
+        return self._reader.read_bytes
 
     @property
     def lag_bytes(self) -> int:
-        """Bytes that are there and not read."""
-        if self._around.spool.paused:  # then nobody else looks
-            with contextlib.suppress(OSError):
-                for tail in self._files.tails:
-                    tail.has_changed()
+        """Bytes that are there and not read, as of the last look."""
         return sum(tail.unread_bytes for tail in self._files.tails)
 
     @property
     def lag_secs(self) -> float:
-        """For how long the oldest unread lines have been there; the start of a line is none."""
-        behind = [tail.behind_since for tail in self._files.tails]
-        since = [moment for moment in behind if moment is not None]
-        return time.monotonic() - min(since) if since else 0.0
+        """For how long the oldest unread lines have been there."""
+        return max((lag_secs_of(tail) for tail in self._files.tails), default=0.0)
 
     @property
     def pending_bytes(self) -> int:
         """Bytes read of lines whose end has not come."""
         return self._handover.pending_bytes
 
+    @property
+    def tails(self) -> Sequence[Tail]:
+        """The open files, oldest first."""
+        return self._files.tails
 
-def _limits_of(config: Config) -> Limits:
-    """Return how much is read at once: no block holds a line that is too long, because none can."""
-    max_line_bytes = config.pipeline.max_line_bytes
-    return Limits(min(config.follow.block_bytes, max_line_bytes), max_line_bytes)
+    def status(self) -> SeriesStatus:
+        """Return how far the series is read."""
+        losses, pending = self._around.losses, self._handover.pending_bytes
+        return status_of(self.series, self._files.tails, losses=losses, pending_bytes=pending)

@@ -3,7 +3,9 @@
 Theory of operation: a file is known by device and inode, whatever name it has at the moment. One
 that was read to its end is closed, remembered by its signature, and keeps its file key, so that no
 other file that begins alike takes it; when the signature changes it is opened again. One that
-cannot be read is set aside and tried again later, and later; the others are read meanwhile.
+cannot be read is set aside and tried again later, and later; the others are read meanwhile. One
+that begins like an open file may be the copy that `copytruncate` makes of it: it stays open, and
+gets the key when that is free.
 
 Owns: the tails of the series. Does not know: what is read from them.
 """
@@ -11,27 +13,18 @@ Owns: the tails of the series. Does not know: what is read from them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
-from shipper.source.directory import Directories, Found, Signature, signature_of
+from shipper.source.aside import Aside
+from shipper.source.block import Limits
+from shipper.source.copies import is_copy
+from shipper.source.descriptors import Descriptors
+from shipper.source.directory import Found, Signature, files_of, signature_of
 from shipper.source.discover import Series
-from shipper.source.identity import Identity
-from shipper.source.tail import Limits, Tail
-
-_RETRY_SECS = 1.0
-_MAX_RETRY_SECS = 30.0
-_MAX_GZIP_RETRY_SECS = 300.0
-"""A file that stays unreadable is tried this often: a compressed one is read whole by each try."""
-_LOOKS_FOR_PATH = 4
-"""Of so many looks at the open files, one is at the path, too, which costs three times as much.
-Each reading ends with one, and a scan that finds another file there wakes the follower anyway."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Aside:
-    due: float
-    delay_secs: float
+from shipper.source.identity import Identity, Place
+from shipper.source.succession import Succession
+from shipper.source.tail import Tail
+from shipper.source.unidentified import may_be
 
 
 class Generations:
@@ -39,6 +32,8 @@ class Generations:
 
     Attributes:
         tails: The open files, oldest first.
+        starved: Whether a file was not opened for lack of descriptors.
+        vanished: Whether all files that were known had no name any more when they were closed.
     """
 
     def __init__(
@@ -47,7 +42,9 @@ class Generations:
         limits: Limits,
         *,
         identity: Identity,
+        descriptors: Descriptors,
         on_deleted: Callable[[], None],
+        on_gap: Callable[[], None],
     ) -> None:
         """Start with no file open.
 
@@ -55,16 +52,20 @@ class Generations:
             series: Which series.
             limits: How much is read at once.
             identity: Whose keys are given back when files are gone.
+            descriptors: How many files may be opened.
             on_deleted: Called when an open file has lost its name.
+            on_gap: Called when generations may have come and gone unseen.
         """
+        self.vanished = self.starved = self._out_of_sight = False
         self.tails: list[Tail] = []
         self._series = series
         self._limits = limits
         self._identity = identity
-        self._on_deleted = on_deleted
-        self._looks = 0
+        self._descriptors = descriptors
+        self._on_deleted, self._on_gap = on_deleted, on_gap
+        self._succession = Succession(series.stem)
         self._finished: dict[Signature, str] = {}
-        self._aside: dict[tuple[int, int], _Aside] = {}
+        self._aside = Aside()
 
     def refresh(self, found: Sequence[Found] | None = None) -> list[tuple[str, OSError]]:
         """Open what is neither open nor finished, and note which file is the live one.
@@ -78,23 +79,26 @@ class Generations:
         Raises:
             OSError: The directory cannot be listed: all stays as it is.
         """
-        files = self._files() if found is None else found
-        self._forget_finished({file.signature for file in files})
+        self.starved = False
+        files = found if found and len(found) == 1 else self._files()
+        self._forget_gone(files)
         before = list(self.tails)
         open_now = {tail.hint: tail for tail in before}
-        shown: dict[tuple[int, int], Tail] = {}
+        shown: dict[Place, Tail] = {}
         faults: list[tuple[str, OSError]] = []
-        for file in files:
-            place = file.signature[:2]
-            if place in shown:
-                continue  # a second name, as while a rotation links and unlinks
+        # Of several names the newest: a rotation links and unlinks, or the path of the series is a
+        # link to the file of today.
+        by_place = {file.signature[:2]: file for file in files}
+        for place, file in by_place.items():
             tail = open_now.get(place)
             if tail is None and self._wants(file):
                 tail = self._open(file, faults)
             if tail is not None:
                 tail.path = file.path
                 shown[tail.hint] = tail
-        self._place(before, list(shown.values()))
+        named = list(shown.values())
+        self._look_for_gap(before, named, places=by_place.keys())
+        self._place(before, named)
         return faults
 
     def has_news(self, found: Sequence[Found]) -> bool:
@@ -118,94 +122,160 @@ class Generations:
         Raises:
             OSError: An open file cannot be looked at.
         """
-        self._looks += 1
-        changed = False
+        changed = any(t.due_at is not None and time.monotonic() >= t.due_at for t in self.tails)
         for tail in self.tails:  # all of them: a look notes since when a file is behind
             changed |= tail.has_changed()
-        return changed or (self._looks % _LOOKS_FOR_PATH == 0 and self.moved())
-
-    def rewritten(self) -> list[Tail]:
-        """Return the files in which what was read is not there any more."""
-        return [tail for tail in self.tails if tail.rewritten]
+        return changed or self.moved()
 
     def gone(self) -> bool:
-        """Tell whether no generation is open and none is on disk.
+        """Tell whether no generation is open and none on disk; raises OSError as `refresh` does."""
+        if self.tails or signature_of(self._series.only or self._series.stem) is not None:
+            return False
+        return not self._files()
 
-        Raises:
-            OSError: The directory cannot be listed.
+    def settled(self, base: str = "") -> bool:
+        """Tell whether every generation that is on disk is identified.
+
+        Args:
+            base: Only those count that may have this hash of stem and head, copies, too.
         """
-        return not self.tails and not self._files()
+        if self.starved or self._aside.has_unknown:
+            return False
+        if base:
+            return not any(may_be(tail, base, identity=self._identity) for tail in self.tails)
+        return all(t.claim is not None or t.copy_of or not t.disk_bytes for t in self.tails)
+
+    def is_copy(self, tail: Tail, key: str, *, within_secs: float) -> bool:
+        """Tell whether a file seems to be a copy of the one of this series that has a key."""
+        other = next((t for t in self.tails if t.claim is not None and t.claim.key == key), None)
+        if other is not None:
+            return is_copy(tail, other, within_secs=within_secs)
+        if not tail.compressed or key not in self._finished.values():
+            return False
+        original = signature_of(tail.path.removesuffix(".gz"))  # it may be gone without a look
+        signatures = [original] if original else [file.signature for file in self._files()]
+        return (key in map(self._finished.get, signatures)) == bool(original)
+
+    def begin_anew(self, tail: Tail) -> None:
+        """Open a rewritten file once more, as the new one that it is, behind copies of the old."""
+        again = Tail(tail.path, tail.stem, limits=self._limits, again=tail)
+        again.live, again.shown, again.nameless = tail.live, tail.shown, tail.nameless
+        again.after_cut = True
+        again.was = tail.claim.key if tail.claim is not None else ""
+        last = [t for t in self.tails if t is tail or (t.copy_of and t.copy_of == again.was)][-1]
+        self.tails.insert(self.tails.index(last) + 1, again)
+        self._descriptors.take()
+
+    def resumed(self, tail: Tail) -> None:
+        """Bring a copy, which has the older lines, before what its original is now."""
+        assert tail.claim is not None  # noqa: S101  # it was identified just now
+        anew = next((t for t in self.tails if t.was == tail.claim.key), None)
+        if anew is not None and self.tails.index(anew) < self.tails.index(tail):
+            self.tails.remove(tail)
+            self.tails.insert(self.tails.index(anew), tail)
 
     def finish(self, tail: Tail) -> None:
         """Close a file to whose end was read, and do not open it again unless it changes."""
         signature = signature_of(tail.path)
-        if signature is None or signature[:2] != tail.hint or signature[2] != tail.end_bytes:
+        if signature is None or signature[:3] != (*tail.hint, tail.disk_bytes):
             self.close([tail])
             return
         self._finished[signature] = tail.claim.key if tail.claim else ""
-        self.tails.remove(tail)
-        tail.close()
+        self._drop(tail)
 
     def set_aside(self, tail: Tail) -> None:
-        """Close a file that cannot be read now; `refresh` opens it again when it is due."""
-        self._delay(tail.hint, tail.path)
-        self.close([tail])
+        """Leave a file that cannot be read now; it is tried again when it is due.
+
+        It is closed, because that may help, unless it has no name to open it by again.
+        """
+        secs = self._aside.add(Found(tail.path, tail.signature()), copy_of=tail.copy_of)
+        if tail.deleted:
+            tail.delay(secs)
+        else:
+            self.close([tail])
+
+    def retry(self) -> None:
+        """Try again at once what was set aside, or waits for the key of another file."""
+        self._aside.clear()
+        for tail in self.tails:
+            tail.due_at = None
 
     def close(self, tails: Sequence[Tail]) -> None:
         """Close files."""
         for tail in tails:
             if tail.claim is not None:
-                self._identity.release(tail.claim.key, deleted=tail.deleted)
-            self.tails.remove(tail)
-            tail.close()
+                deleted = tail.deleted and not tail.rewritten  # there may be a copy of that
+                self._identity.release(tail.claim.key, deleted=deleted)
+            self._drop(tail)
 
     def close_all(self) -> None:
         """Close all files, and give all keys back."""
         self.close(list(self.tails))
+        self._note_out_of_sight()
+        self.vanished &= not self._out_of_sight
         for key in self._finished.values():
             self._identity.release(key)
         self._finished.clear()
 
     def _files(self) -> list[Found]:
-        if self._series.only:
-            signature = signature_of(self._series.only)
-            return [Found(self._series.only, signature)] if signature else []
-        return Directories().files(self._series.stem)
+        return files_of(self._series.stem, only=self._series.only)
 
     def _wants(self, file: Found) -> bool:
-        aside = self._aside.get(file.signature[:2])
-        due = aside is None or aside.due <= time.monotonic()
-        return due and file.signature not in self._finished
+        return self._aside.is_due(file) and file.signature not in self._finished
 
     def _open(self, file: Found, faults: list[tuple[str, OSError]]) -> Tail | None:
+        if self._descriptors.none_left:
+            self.starved = True
+            return None
         try:
             tail = Tail(file.path, self._series.stem, limits=self._limits)
-        except FileNotFoundError:
-            return None  # it got another name: the next look finds that
         except OSError as error:
-            self._delay(file.signature[:2], file.path)
-            faults.append((file.path, error))
-            return None
+            is_there = (signature_of(file.path) or ())[:2] == file.signature[:2]
+            if is_there or not isinstance(error, FileNotFoundError):
+                self._aside.add(file)
+                faults.append((file.path, error))
+            return None  # if it is gone, it got another name: the next look finds that
         same = next((other for other in self.tails if other.hint == tail.hint), None)
         if same is not None:  # the path shows another file than a moment ago
             tail.close()
             return same
+        tail.copy_of = self._aside.take_copy(file)
         self.tails.append(tail)
+        self._descriptors.take()
         return tail
 
-    def _delay(self, place: tuple[int, int], path: str) -> None:
-        before = self._aside.get(place)
-        longest = _MAX_GZIP_RETRY_SECS if path.endswith(".gz") else _MAX_RETRY_SECS
-        delay = min(longest, before.delay_secs * 2) if before else _RETRY_SECS
-        self._aside[place] = _Aside(time.monotonic() + delay, delay)
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return, of each open file, the descriptor and the size that it was last read at."""
+        return [tail.size for tail in self.tails]
 
-    def _forget_finished(self, seen: set[Signature]) -> None:
+    def _drop(self, tail: Tail) -> None:
+        self.vanished = tail.deleted
+        if tail.deleted:
+            self._succession.lost(tail.hint)
+        self.tails.remove(tail)
+        tail.close()
+        self._descriptors.give_back()
+
+    def _forget_gone(self, files: Sequence[Found]) -> None:
+        self._note_out_of_sight(files)
+        seen = {file.signature for file in files}
         places = {signature[:2] for signature in seen}
         for signature in self._finished.keys() - seen:
-            deleted = signature[:2] not in places
+            # Where nothing is left, the whole directory may be out of sight.
+            deleted = bool(places) and signature[:2] not in places
             self._identity.release(self._finished.pop(signature), deleted=deleted)
-        for place in self._aside.keys() - places:
-            del self._aside[place]
+        self._aside.keep(files)
+
+    def _note_out_of_sight(self, files: Sequence[Found] = ()) -> None:
+        self._out_of_sight = not files and bool(self._out_of_sight or self._finished or self._aside)
+
+    def _look_for_gap(
+        self, before: Sequence[Tail], shown: Sequence[Tail], *, places: Collection[Place]
+    ) -> None:
+        first = self._succession.gap_before(before, shown, places=places, copied=self._aside.copied)
+        if first is not None:
+            first.after_gap = True
+            self._on_gap()
 
     def _place(self, before: Sequence[Tail], shown: Sequence[Tail]) -> None:
         """Bring the files into order, the live one last, and note that it is.
@@ -219,10 +289,12 @@ class Generations:
             else:
                 tails.insert(newer, tail)
         self.tails = tails
+        self._succession.mark_late(tails, before)
         for tail in tails:
-            live = tail in shown and tail.path == self._series.stem
+            tail.shown = tail in shown
+            live = tail.shown and tail.path == self._series.stem
             if tail.live and not live:
-                tail.grown_at = time.monotonic()  # its writer may go on until it reopens
+                tail.renamed()
                 if tail.deleted:
                     self._on_deleted()
             tail.live = live

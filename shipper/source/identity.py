@@ -1,4 +1,4 @@
-"""Which file is which: file keys, path stems, the order of generations.
+"""Which file is which: file keys.
 
 Theory of operation: a path and an inode say nothing lasting about a log file. Its key is a hash of
 the path stem (rotation suffix and `.gz` removed) and its head (the first line, 1,024 bytes at
@@ -11,71 +11,18 @@ number where heads can be equal.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from shipper.model import Position, SavedFile
+from shipper.source.head import FirstLine, base_of, first_line_of, hash_of
 
-HEAD_BYTES = 1_024
+Place = tuple[int, int]
+"""Device and inode."""
+
 CHECK_BYTES = 1_024
 """How much before a position has to be the same for a file to take it."""
-_KEY_BYTES = 12
-"""96 bits: an index holds the ids of thousands of nodes, and a collision would pass for a
-duplicate."""
-
-_ROTATION = re.compile(r"\.(?P<number>\d{1,6})|[-.](?P<date>\d{8}(?:-\d{1,6})?)")
-_CONTAINER_OR_POD = re.compile(
-    r"[0-9a-f]{64}|/[^/]+_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/"
-)
-_TIMED_HEAD = re.compile(
-    rb'"time":"[0-9T:-]{19}\.\d{6,9}Z"|[0-9T:-]{19}\.\d{6,9}(Z|[+-][0-9:]{5}) '
-)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Generation:
-    """What a file name says of its place in a series; sorts from the oldest to the live one.
-
-    Attributes:
-        live: The name has no rotation suffix.
-        date: Date of a dated suffix.
-        minus_number: Of a numbered one, negative: `.2` is older than `.1`.
-    """
-
-    live: bool
-    date: str
-    minus_number: int
-
-
-_LIVE = Generation(live=True, date="", minus_number=0)
-
-
-def split_name(name: str) -> tuple[str, Generation]:
-    """Split a file name into its stem and its generation: `a.log.2.gz` is `a.log` and number 2."""
-    if not name[-1:].isdigit() and not name.endswith(".gz"):
-        return name, _LIVE
-    head, generation = _split_once(name)
-    while not generation.live:
-        deeper, inner = _split_once(head)
-        if inner.live:
-            break
-        head = deeper
-    return head, generation
-
-
-def _split_once(name: str) -> tuple[str, Generation]:
-    plain = name.removesuffix(".gz")
-    head, dot, tail = plain.rpartition(".")
-    match = _ROTATION.fullmatch(dot + tail) if head else None
-    if match is None:
-        dated = re.fullmatch(r"(.+?)(-\d{8}(?:-\d{1,6})?)", plain)
-        head, match = (dated[1], _ROTATION.fullmatch(dated[2])) if dated else (plain, None)
-    if match is None:
-        return plain, _LIVE if plain == name else Generation(live=False, date="", minus_number=0)
-    date, number = match["date"] or "", int(match["number"] or 0)
-    return head, Generation(live=False, date=date, minus_number=-number)
 
 
 def position_check(data: bytes) -> str:
@@ -91,11 +38,26 @@ class Claim:
         key: The file key.
         base: Hash of stem and head.
         position: Where reading goes on; None for a file never seen.
+        since: RFC 3339; events before it are skipped.
+        sequence: Larger than those of all files before.
     """
 
     key: str
     base: str
     position: Position | None
+    since: str = ""
+    sequence: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """A file is the copy, or another name, of one that has its key still.
+
+    Attributes:
+        key: That one's.
+    """
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,56 +65,102 @@ class Looks:
     """What is seen of an open file besides its head.
 
     Attributes:
-        inode: Its inode: decides only among equal heads, and only while it is the same.
+        place: Its device and inode: decide only among equal heads, and while they are the same.
         live: The path of the series shows it.
         compressed: It is a `.gz`.
         fits: Whether the bytes before a position are its own.
+        shorter: Whether it ends before a position.
+        copies: Whether it seems to be a copy of the file that has a key.
+        is_at: Whether a path shows it, too.
+        copy_of: Key of the file that it was seen to be a copy of; empty for none.
+        yields: Whether another open file has the inode of a saved one, and fits it as well.
     """
 
-    inode: int
+    place: Place
     live: bool
     compressed: bool
     fits: Callable[[Position], bool]
+    shorter: Callable[[Position], bool] = lambda _: False
+    copies: Callable[[str], bool] = lambda _: False
+    is_at: Callable[[str], bool] = lambda _: False
+    copy_of: str = ""
+    yields: Callable[[SavedFile], bool] = lambda _: False
 
 
 class Identity:
-    """Gives files their keys. Each key belongs to one file at a time: open, or done and on disk."""
+    """Gives files their keys. Each key belongs to one file at a time: open, or done and on disk.
 
-    def __init__(self, node: str, saved: Callable[[str], list[SavedFile]]) -> None:
+    Attributes:
+        followed: Stems of the series that are followed.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        saved: Callable[[str], list[SavedFile]],
+        *,
+        saved_at: Callable[[int, int], list[SavedFile]] = lambda _device, _inode: [],
+        saved_as: Callable[[str], SavedFile | None] = lambda _key: None,
+        sequence: int = 0,
+    ) -> None:
         """Identify files of this node.
 
         Args:
             node: Its name, fixed at the first start.
             saved: What is saved under a hash of stem and head.
+            saved_at: What is saved of files that had this device and inode.
+            saved_as: What is saved under a key.
+            sequence: The largest one that is saved.
         """
+        self.followed: set[str] = set()
         self._node = node
         self._saved = saved
+        self._saved_at, self._saved_as = saved_at, saved_as
         self._bases: dict[str, str] = {}  # of the keys that have their file
+        self._keys: dict[str, set[str]] = {}  # the other way round
+        self._places: dict[Place, str] = {}
+        self._place_of: dict[str, Place] = {}
         self._retired: set[str] = set()
+        self._named_twice: set[str] = set()
+        self._sequence = sequence
 
-    def claim(self, stem: str, head: bytes, *, looks: Looks) -> Claim | None:
-        """Identify an open file; None if it is the compressed form of one that has its key still.
+    def claim(self, stem: str, head: bytes, *, looks: Looks) -> Claim | CopyOf:
+        """Identify an open file.
 
         Args:
             stem: Its real path without rotation suffix.
             head: Its first line, or its first `HEAD_BYTES`.
             looks: What else can be seen of it.
         """
-        named = _CONTAINER_OR_POD.search(stem) is not None
-        base = _hash(stem, "" if named else self._node, head)
-        timed = _TIMED_HEAD.search(head) is not None
-        saved = sorted(self._saved(base), key=lambda f: (f.inode != looks.inode, -f.position.end))
-        for file in saved:
-            if self._may_be(file, looks, timed=timed) and looks.fits(file.position):
-                if file.key not in self._bases:
-                    return self._take(Claim(file.key, base, file.position))
-                if looks.compressed:
-                    return None
-        known = {file.key for file in saved}
-        if looks.compressed and any(b == base and k not in known for k, b in self._bases.items()):
-            return None
-        unique = timed and base not in self._bases and base not in known
-        return self._take(Claim(base if unique else _hash(base, secrets.token_hex(8)), base, None))
+        if looks.place in self._places:
+            self._named_twice.add(self._places[looks.place])
+            return CopyOf(self._places[looks.place])
+        first = first_line_of(stem, self._node, head=head)
+        saved, moved = self._saved(first.base), self._moved(first.base)
+        if moved is not None and not self._waits(moved):
+            saved = [*saved, moved]
+        found = self._found(saved, looks, first=first)
+        if found is not None:
+            return found
+        elsewhere = self._under_another_name(stem, head, looks=looks)
+        if elsewhere is not None and (first.timed or _is_same(elsewhere, looks)):
+            return self._resumed(replace(elsewhere, base=first.base), looks)
+        known = first.base in {file.key for file in saved} or moved is not None
+        unique = first.timed and first.base not in self._keys and not known
+        key = first.base if unique else hash_of(first.base, secrets.token_hex(8))
+        return self._take(Claim(key, first.base, None), looks)
+
+    def newest(self, claim: Claim) -> Claim:
+        """Return a claim as that of the file that was seen last."""
+        return replace(claim, sequence=self._next_sequence(claim))
+
+    def knows(self, place: Place) -> bool:
+        """Tell whether the file of this device and inode has a key, by whatever name."""
+        return place in self._places
+
+    def holds(self, key: str) -> bool:
+        """Tell whether the file of a key is there."""
+        return key in self._bases
 
     def release(self, key: str, *, deleted: bool = False) -> None:
         """Say that the file of this key is closed, or not on disk any more.
@@ -163,30 +171,125 @@ class Identity:
                 another one, even if it got the same inode.
         """
         base = self._bases.pop(key, key)
-        if deleted and key != base:  # else its head has a time, and no other file begins like it
+        self._places.pop(self._place_of.pop(key, (0, 0)), None)
+        alike = self._keys.get(base, set())
+        alike.discard(key)
+        if not alike:
+            self._keys.pop(base, None)
+        if deleted:
             self._retired.add(key)
+
+    def retired(self, key: str) -> bool:
+        """Tell whether the file of a key was deleted."""
+        return key in self._retired
+
+    def forget(self, key: str) -> None:
+        """Say that nothing is saved of the file of this key any more."""
+        self._retired.discard(key)
+        self._named_twice.discard(key)
+
+    def named_twice(self, key: str) -> bool:
+        """Tell whether the file of a key was seen to have a name in another series, too."""
+        return key in self._named_twice
+
+    def base_of(self, stem: str, head: bytes) -> str:
+        """Return the hash of stem and head on this node."""
+        return base_of(stem, self._node, head=head)
+
+    def _found(
+        self, saved: list[SavedFile], looks: Looks, *, first: FirstLine
+    ) -> Claim | CopyOf | None:
+        """Find the saved file that this is, or the one that it is a copy of."""
+        alike = self._keys.get(first.base, ())
+        original = next((k for k in alike if _is_copy(k, looks, first=first)), "")
+        for file in sorted(saved, key=lambda f: (not _is_at_place(f, looks), -f.position.end)):
+            if not _fits(file, looks, first=first):
+                continue
+            if file.key in self._bases:
+                if _is_copy(file.key, looks, first=first):
+                    return CopyOf(file.key)
+            elif self._may_be(file, looks, timed=first.timed):
+                return self._resumed_or_copy(file, looks, first=first, original=original)
+        return CopyOf(original) if original else None
+
+    def _resumed_or_copy(
+        self, file: SavedFile, looks: Looks, *, first: FirstLine, original: str
+    ) -> Claim | CopyOf:
+        """Take a free key, unless another file has a better claim to it, or this to another one."""
+        if _is_at_place(file, looks):
+            return self._resumed(file, looks)
+        if original:  # all its bytes say so, those before a position less
+            return CopyOf(original)
+        if not first.timed and looks.yields(file):
+            return CopyOf(file.key)
+        return self._resumed(file, looks)
 
     def _may_be(self, file: SavedFile, looks: Looks, *, timed: bool) -> bool:
         """Tell whether a file can be a saved one, by what is seen from outside.
 
         Where heads can be equal, a live file keeps its inode: one with another inode is new, even
-        if all that is in it so far was in an older one, too.
+        if all that is in it so far was in an older one, too. So is what begins like a deleted one.
         """
-        if looks.compressed:
+        if looks.compressed or timed:
             return True
-        if file.key in self._bases:
-            return False
-        same = file.inode == looks.inode and file.key not in self._retired
-        return timed or not looks.live or same
+        named = file.key not in self._retired or file.key == looks.copy_of
+        return named and (not looks.live or file.inode == looks.place[1])
 
-    def _take(self, claim: Claim) -> Claim:
+    def _under_another_name(self, stem: str, head: bytes, *, looks: Looks) -> SavedFile | None:
+        """Find what is saved of a file that has, or had, a name in another series."""
+        for file in self._saved_at(*looks.place):
+            alike = file.stem != stem and self.base_of(file.stem, head) == file.base
+            deleted = file.key in self._retired and file.key != looks.copy_of
+            free = not deleted and file.key not in self._bases
+            if alike and free and not self._waits(file) and looks.fits(file.position):
+                return file
+        return None
+
+    def _moved(self, base: str) -> SavedFile | None:
+        """Return what is saved of the file that began so, if that went on in another series."""
+        file = self._saved_as(base)
+        return replace(file, base=base) if file is not None and file.base != base else None
+
+    def _waits(self, file: SavedFile) -> bool:
+        """Tell whether the end of a line may come to a file where it is followed now."""
+        return file.stem in self.followed and bool(file.position.pins)
+
+    def _resumed(self, file: SavedFile, looks: Looks) -> Claim:
+        claim = Claim(file.key, file.base, file.position, file.since, file.sequence)
+        return self._take(claim, looks)
+
+    def _take(self, claim: Claim, looks: Looks) -> Claim:
+        if claim.sequence <= 0:
+            claim = self.newest(claim)
         self._bases[claim.key] = claim.base
+        self._keys.setdefault(claim.base, set()).add(claim.key)
+        self._places[looks.place] = claim.key
+        self._place_of[claim.key] = looks.place
         return claim
 
+    def _next_sequence(self, claim: Claim) -> int:
+        self._sequence = max(self._sequence, claim.sequence) + 1
+        return self._sequence
 
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
-    for part in parts:
-        data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
-        digest.update(b"%d:" % len(data) + data)
-    return digest.hexdigest()
+
+def _is_at_place(file: SavedFile, looks: Looks) -> bool:
+    """Tell whether a file has the inode of a saved one; that of a `.gz` is chance."""
+    return file.inode == looks.place[1] and not looks.compressed
+
+
+def _is_same(file: SavedFile, looks: Looks) -> bool:
+    """Tell whether a file with the inode of a saved one is that one, and no younger file."""
+    return file.key == looks.copy_of or looks.is_at(file.stem)
+
+
+def _fits(file: SavedFile, looks: Looks, *, first: FirstLine) -> bool:
+    shorter = first.of_runtime or file.key == looks.copy_of
+    return looks.fits(file.position) or (shorter and looks.shorter(file.position))
+
+
+def _is_copy(key: str, looks: Looks, *, first: FirstLine) -> bool:
+    """Tell whether a file is a copy of the one that has a key; it gets that when it is free.
+
+    A live file is none: where both begin alike, the other one is its copy.
+    """
+    return not looks.live and (first.of_runtime or looks.copies(key))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shipper.buffer import spool
+from shipper.buffer import thread
 from tests.buffer.powerloss.model import (
     EVERYTHING,
     Action,
@@ -34,7 +34,7 @@ from tests.buffer.powerloss.vfs import FULL, SYNC_FAILED
 
 actions = st.lists(
     st.one_of(
-        st.builds(Append, st.integers(1, 9)),
+        st.builds(Append, st.integers(1, 9), st.integers(0, 1), st.booleans()),
         st.just(Seal()),
         st.builds(Ship, st.integers(0, 3), st.integers(0, 3), st.integers(1, 3)),
     ),
@@ -120,7 +120,7 @@ class FailTwice:
 
 
 def _violation_after(fault: FailTwice, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(spool, "_FAULT_RETRY_SECS", 0.001)
+    monkeypatch.setattr(thread, "_FAULT_RETRY_SECS", 0.001)
     steps: list[Action] = [Append(5), Seal(), Append(6), Seal(), Ship(2, 2), Ship()]
     recording = record(scratch / "run", steps, fault=fault)
     assert fault.left < 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.buffer.quota import Quota
+from shipper.buffer.quota import Need, Quota
 from tests.buffer.running import settings
 
 
@@ -77,3 +77,43 @@ def test_disk_without_a_size_is_no_reason(tmp_path: Path, monkeypatch: pytest.Mo
     fields[2] = fields[4] = 0
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
     assert Quota(tmp_path, settings(min_free_percent=15)).exceeded() == ""
+
+
+def test_reserve_is_for_quiet_series_and_half_of_it_for_deleted_files(tmp_path: Path) -> None:
+    """Noisy series stop an eighth before a limit, files without a name half of that."""
+    quota, stopped = Quota(tmp_path, settings(max_chunks=80)), dict[Need, int]()
+    for number in range(80):
+        stopped |= {need: number for need in Need if need not in stopped and quota.exceeded(need)}
+        quota.add(_chunk(tmp_path, f"c{number}", 1))
+    assert quota.exceeded(Need.QUIET) == "buffer.max_chunks (80) is reached"
+    assert quota.exceeded(Need.NOISY) == "buffer.max_chunks (80) is reached but for its reserve"
+    assert stopped == {Need.NOISY: 70, Need.DELETED: 75}
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "noisy_bytes"), [(1 << 20, 1 << 19), (8 << 20, 6 << 20), (64 << 20, 56 << 20)]
+)
+def test_reserve_is_more_than_a_chunk(tmp_path: Path, max_bytes: int, noisy_bytes: int) -> None:
+    """A chunk of a noisy series that is sealed at the limit leaves something of the reserve."""
+    quota = Quota(tmp_path, settings(max_bytes=max_bytes))
+    quota.add(_chunk(tmp_path, "a", noisy_bytes - 8_192))
+    assert quota.exceeded(Need.NOISY) == ""
+    quota.add(_chunk(tmp_path, "b", 8_192))
+    assert quota.exceeded(Need.NOISY)
+    assert quota.exceeded(Need.DELETED) == ""
+
+
+def test_reserve_of_a_small_disk_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that is small beside max_bytes the reserve is a 32nd of it."""
+    quota = Quota(tmp_path, settings(min_free_percent=15))
+    fields = list(os.statvfs(tmp_path))
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    fields[1], fields[2] = 4_096, 3_200  # f_frsize, f_blocks
+    stops = {}
+    for need in Need:
+        for free in range(1_000, 0, -1):
+            fields[4] = free
+            if quota.exceeded(need):
+                stops[need] = free
+                break
+    assert stops == {Need.NOISY: 579, Need.DELETED: 529, Need.QUIET: 479}

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.buffer import spool as spools
+from shipper.buffer import thread
 from shipper.buffer.chunk import Read
 from shipper.buffer.disk import Disk
 from shipper.buffer.spool import Spool
@@ -138,7 +139,7 @@ def test_positions_move_without_documents(tmp_path: Path) -> None:
             assert spool.buffered_chunks == 0
             assert spool.totals == {("read_bytes", ""): 100, ("dropped_bytes", "rule"): 100}
         async with opened(tmp_path) as spool:
-            assert [file.position.end for file in spool.saved(KEY)] == [100]
+            assert [file.position.end for file in spool.positions.of(KEY)] == [100]
             assert spool.totals == {("read_bytes", ""): 100, ("dropped_bytes", "rule"): 100}
 
     asyncio.run(scenario())
@@ -152,11 +153,11 @@ def test_chunk_and_positions_move_together(tmp_path: Path) -> None:
             await _sealed(spool, range(3))
             spool.append(read_of([3], end=4))
             spool.append(read_of([3], end=9, key="other"))
-            assert [file.position.end for file in spool.saved(KEY)] == [4]
-            assert [file.position.end for file in spool.saved("other")] == [9]
+            assert [file.position.end for file in spool.positions.of(KEY)] == [4]
+            assert [file.position.end for file in spool.positions.of("other")] == [9]
         async with running(tmp_path) as spool:
-            assert [file.position.end for file in spool.saved(KEY)] == [3]
-            assert spool.saved("other") == []
+            assert [file.position.end for file in spool.positions.of(KEY)] == [3]
+            assert spool.positions.of("other") == []
             assert documents_in(spool, await spool.claim()) == [0, 1, 2]
 
     asyncio.run(scenario())
@@ -169,9 +170,9 @@ def test_positions_can_be_forgotten(tmp_path: Path) -> None:
         async with running(tmp_path) as spool:
             await _sealed(spool, range(3))
             spool.forget_files()
-            assert spool.saved(KEY) == []
+            assert spool.positions.of(KEY) == []
         async with running(tmp_path) as spool:
-            assert spool.saved(KEY) == []
+            assert spool.positions.of(KEY) == []
             assert spool.buffered_chunks == 1
 
     asyncio.run(scenario())
@@ -322,8 +323,28 @@ def test_quota_stops_reading_until_a_chunk_is_shipped(tmp_path: Path) -> None:
             assert spool.paused == "buffer.max_chunks (8) is reached"
             assert await _waits(spool.room())
             await spool.shipped(await spool.claim(), delivered=1)
-            assert spool.paused == ""
             await spool.room()
+            assert spool.paused == "buffer.max_chunks (8) is reached but for its reserve"
+            await spool.shipped(await spool.claim(), delivered=1)
+            assert spool.paused == ""
+
+    asyncio.run(scenario())
+
+
+def test_noisy_series_leave_the_reserve_to_others(tmp_path: Path) -> None:
+    """Noisy series stop first, then their deleted files, and quiet series last of all."""
+
+    async def scenario() -> None:
+        async with running(tmp_path, max_chunks=16) as spool:
+            spool.append(read_of(range(20_000), end=20_000))
+            await spool.flush()
+            asked = [("/quiet", False), ("/log", True), ("/log", False)]
+            stopped: dict[tuple[str, bool], int] = {}
+            while not stopped.get(asked[0]):
+                full = [ask for ask in asked if not spool.has_room(ask[0], deleted=ask[1])]
+                stopped = dict.fromkeys(full, spool.buffered_chunks) | stopped
+                await _sealed(spool, range(20_000, 20_001))
+            assert [stopped[ask] for ask in asked] == [16, 15, 14]
 
     asyncio.run(scenario())
 
@@ -344,7 +365,7 @@ def test_quota_holds_after_a_restart(tmp_path: Path) -> None:
 
 def test_space_that_others_free_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading goes on by itself when the disk has enough space again."""
-    monkeypatch.setattr(spools, "_FAULT_RETRY_SECS", 0.01)
+    monkeypatch.setattr(spools, "_LOOK_AGAIN_SECS", 0.01)
     fields = list(os.statvfs(tmp_path))
     fields[2], fields[4] = 100, 5  # f_blocks, f_bavail
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
@@ -377,7 +398,8 @@ class FullDisk(Disk):
 
 @pytest.fixture
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "_FAULT_RETRY_SECS", 0.005)
+    monkeypatch.setattr(thread, "_FAULT_RETRY_SECS", 0.005)
+    monkeypatch.setattr(spools, "_LOOK_AGAIN_SECS", 0.005)
 
 
 @pytest.mark.usefixtures("_no_waits")
@@ -472,7 +494,7 @@ def test_stop_on_a_full_disk_loses_nothing(tmp_path: Path) -> None:
             spool.append(read_of(range(3, 5), end=5))
             assert await _waits(spool.flush())
         async with running(tmp_path) as spool:
-            assert [file.position.end for file in spool.saved(KEY)] == [3]
+            assert [file.position.end for file in spool.positions.of(KEY)] == [3]
             assert spool.buffered_documents == 3
 
     asyncio.run(scenario())
@@ -521,7 +543,7 @@ class Walk:
     def crash(self, spool: Spool) -> None:
         """Forget what only the process knew."""
         self.claimed.clear()
-        self.end = max((file.position.end for file in spool.saved(KEY)), default=0)
+        self.end = max((file.position.end for file in spool.positions.of(KEY)), default=0)
         self._check(spool)
 
     def _append(self, spool: Spool, count: int, dropped: int) -> None:

@@ -4,13 +4,15 @@ import random
 import sqlite3
 import stat
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.buffer.state import SCHEMA_VERSION, State, read_only
+from shipper.buffer.schema import SCHEMA_VERSION, read_only
+from shipper.buffer.state import State
 from shipper.errors import DiskFault, StateError
 from shipper.model import Chunk, Position, SavedFile
 
@@ -221,3 +223,25 @@ def test_running_database_is_read_beside_it(tmp_path: Path) -> None:
     state.close()
     with pytest.raises(StateError, match="cannot be opened"):
         read_only(tmp_path / "missing.db")
+
+
+def test_place_of_64_bits_is_kept(tmp_path: Path) -> None:
+    """A device or inode with its highest bit set, as FUSE and overlayfs give, is saved as it is."""
+    state = State(tmp_path / "state.db")
+    state.seal(None, [replace(FILE, device=(1 << 64) - 1, inode=1 << 63)], totals=Counter())
+    (saved,) = state.files()
+    assert (saved.device, saved.inode) == ((1 << 64) - 1, 1 << 63)
+    state.close()
+
+
+def test_what_is_known_of_pods_is_kept_by_name(tmp_path: Path) -> None:
+    """Rows are kept by kind and name, replaced, and forgotten; a restart finds them."""
+    state = State(tmp_path / "state.db")
+    state.keep("pod", {"a": b"1", "b": b"2"})
+    state.keep("namespace", {"a": b"3"})
+    state.keep("pod", {"a": b"4", "b": None, "c": None})
+    state.close()
+    state = State(tmp_path / "state.db")
+    assert state.known("pod") == [b"4"]
+    assert state.known("namespace") == [b"3"]
+    state.close()

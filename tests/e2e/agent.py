@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,8 +65,10 @@ def configure(
     url: str,
     prefix: str,
     state_dir: Path | None = None,
+    follow: dict[str, Any] | None = None,
     buffer: dict[str, Any] | None = None,
     output: dict[str, Any] | None = None,
+    kubernetes: dict[str, Any] | None = None,
 ) -> Setup:
     """Write a configuration in which all that is not named here is the default."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,8 @@ def configure(
         "state_dir": str(setup.state_dir),
         "node_name": "test-node",
         "sources": [{"paths": [str(path) for path in paths]}],
+        "follow": follow or {},
+        "kubernetes": kubernetes or {},
         "buffer": buffer or {},
         "output": {
             "type": "elasticsearch",
@@ -110,6 +115,15 @@ class Agent:
             wait_until(ready_or_ended, seconds=seconds, what=what)
         except ServerError as error:
             raise ServerError(f"{error}; the last of its log:\n{last_lines(self.said)}") from error
+
+    def until_ready(self) -> None:
+        """Wait until it says that it is ready; before, a signal may just end it."""
+        self.until(lambda: self.get("/readyz")[0] == 200, "it is ready")
+
+    def pass_time(self, secs: float) -> None:
+        """Let it run for so long."""
+        due = time.monotonic() + secs
+        self.until(lambda: time.monotonic() >= due, "some time to pass", seconds=secs + SECONDS)
 
     def get(self, path: str) -> tuple[int, str]:
         """One request to its server: status 0 where it does not listen (yet)."""
@@ -148,9 +162,35 @@ class Agent:
 
     @property
     def peak_rss_bytes(self) -> int:
-        """The most memory it ever had, as the kernel remembers it (VmHWM)."""
+        """The most memory it ever had, as the kernel remembers it."""
+        return self._memory_bytes("VmHWM")
+
+    @property
+    def rss_bytes(self) -> int:
+        """The memory that it has now."""
+        return self._memory_bytes("VmRSS")
+
+    @property
+    def cpu_secs(self) -> float:
+        """The time that it was computing, in all."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def starved_secs(self) -> float:
+        """The time for which other programs had the processors when its loop could go on."""
+        stat = Path(f"/proc/{self.process.pid}/schedstat").read_text(encoding="ascii")
+        return int(stat.split()[1]) / 1e9
+
+    @property
+    def descriptors(self) -> int:
+        """How many files, sockets and pipes it has open."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+
+    def _memory_bytes(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        kib = next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]
+        kib = next(line for line in status.splitlines() if line.startswith(name)).split()[1]
         return int(kib) * 1024
 
     def stop(self) -> int:

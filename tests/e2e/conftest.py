@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.servers.docker import DockerEngine
 from tests.servers.elasticsearch import Elasticsearch
+from tests.servers.image import build_image
+from tests.servers.kubernetes import KubernetesApi
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -44,9 +47,23 @@ def elasticsearch(servers: dict[str, Elasticsearch], version: str) -> Elasticsea
 
 
 @pytest.fixture
+def fake() -> Iterator[FakeElasticsearch]:
+    """A server for tests in which a real one proves nothing."""
+    with FakeElasticsearch().in_thread() as server:
+        yield server
+
+
+@pytest.fixture
 def prefix() -> str:
     """Where the indices of one test begin: servers are shared."""
     return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[KubernetesApi]:
+    """A Kubernetes API with an account for the agent."""
+    with KubernetesApi.start() as api:
+        yield api
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +72,9 @@ def docker() -> Iterator[DockerEngine]:
     with DockerEngine.start() as engine:
         engine.import_busybox()
         yield engine
+
+
+@pytest.fixture(scope="session")
+def image(docker: DockerEngine) -> str:
+    """The agent's image of this checkout, as the engine of the tests has it."""
+    return build_image(docker)

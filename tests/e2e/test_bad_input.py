@@ -72,7 +72,7 @@ def flags_of(source: dict[str, Any]) -> list[str]:
 def test_garbage_is_kept_line_by_line(
     elasticsearch: Elasticsearch, prefix: str, logs: Path, agent: Agent
 ) -> None:
-    """Random bytes are documents, one a line; what is no UTF-8 is replaced, and marked."""
+    """Random bytes are documents, one a line without its NULs; what is no UTF-8 is marked."""
     garbage = random.Random(3).randbytes(200_000) + b"\n"
     (logs / "garbage.log").write_bytes(garbage)
     lines = garbage.removesuffix(b"\n").split(b"\n")
@@ -83,6 +83,7 @@ def test_garbage_is_kept_line_by_line(
 
 def expected_of_plain(line: bytes) -> tuple[str, tuple[str, ...]]:
     """The text and the flags of a line of a file that is no container's."""
+    line = line.lstrip(b"\0")
     text = line.decode(errors="replace")
     return text, () if text.encode() == line else ("invalid_utf8",)
 
@@ -109,7 +110,8 @@ def test_garbage_in_a_containers_log_is_kept(
     (undecodable,) = [d for d in documents if d["log"] == "bad \ufffd\n"]
     assert (undecodable["stream"], flags_of(undecodable)) == ("stderr", ["invalid_utf8"])
     kept = {d["log"]: flags_of(d) for d in documents if "unparsed" in flags_of(d)}
-    assert kept == {line.decode(errors="replace"): flags_of_unparsed(line) for line in bad[1:]}
+    verbatim = [line.lstrip(b"\0") for line in bad[1:]]
+    assert kept == {line.decode(errors="replace"): flags_of_unparsed(line) for line in verbatim}
 
 
 def flags_of_unparsed(line: bytes) -> list[str]:

@@ -101,6 +101,7 @@ def _after_kill(process: subprocess.Popen[bytes], trace: Trace) -> set[str]:
     assert process.wait() == -9, "the agent ended by itself"
     while rest := os.read(process.stderr.fileno(), 1 << 16):
         trace.feed(rest)
+    assert b"does not add up" not in trace.log, trace.log[-2000:].decode()
     return trace.inside
 
 
@@ -132,13 +133,13 @@ def test_kill_loses_nothing_and_doubles_nothing(
     of_each_kind: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However often the agent is killed, each line is one document (I1, I5, I7)."""
+    """However often the agent is killed, each line is one document and all adds up (I1, I5, I9)."""
     setup = configure(
         tmp_path,
         paths=[tmp_path / "logs"],
         url=elasticsearch.url,
         prefix=prefix,
-        buffer={"flush_secs": 0.1},  # more seals a second
+        buffer={"flush_secs": 0.1, "audit_secs": 0.1},  # more seals, and checks, a second
     )
     inside: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     with writing(tmp_path / "logs", lines_per_sec=1000, rotate_bytes=256 << 10) as writer:
@@ -154,6 +155,8 @@ def test_kill_loses_nothing_and_doubles_nothing(
     with running(setup) as agent:
         agent.until(lambda: conserved(agent, file_bytes), "all bytes to be read and delivered")
         assert agent.metric("shipper_delivered_documents_total") == written.documents
+        agent.until(lambda: agent.metric("shipper_account_checks_total") > 0, "a check")
+        assert agent.metric("shipper_account_mismatch") == 0
         assert agent.stop() == 0
     record_property("kills", f"{kills}, inside: {dict(inside)}; {written.documents} documents")
     assert elasticsearch.count(f"{prefix}-*") == written.documents

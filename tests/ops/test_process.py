@@ -9,8 +9,14 @@ import sys
 
 import pytest
 
-from shipper.ops.process import raise_descriptor_limit, stop_on_signals, until
+from shipper.ops.process import (
+    keep_freed_memory,
+    raise_descriptor_limit,
+    stop_on_signals,
+    until,
+)
 
+LINGERS_SECS = 0.05
 WAITS = """
 import asyncio
 from shipper.ops.process import stop_on_signals
@@ -63,12 +69,19 @@ def test_work_is_left_when_the_event_is_set() -> None:
         event.set()
         await asyncio.Event().wait()
 
+    async def linger() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(LINGERS_SECS)
+
     async def run() -> None:
         event = asyncio.Event()
         async with asyncio.timeout(10):
-            await until(event, work("to its end"))
+            assert await until(event, work("to its end")) == 0
             await until(event, hang(event))
             await until(event, hang(event))
+            assert await until(event, linger()) >= LINGERS_SECS, "what it took is told"
 
     asyncio.run(run())
     assert done == ["to its end"]
@@ -95,3 +108,11 @@ def test_limit_of_descriptors_is_raised() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_freed_memory_is_kept_where_that_can_be_told() -> None:
+    """A C library that has no such setting is no fault."""
+    keep_freed_memory()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ctypes.CDLL", lambda _name: object())
+        keep_freed_memory()

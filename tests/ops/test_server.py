@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -28,13 +28,25 @@ def get(url: str, path: str, accept: str = "") -> Answer:
         connection.close()
 
 
-def ask(ask_it: Callable[[str], Answer], *, why: str = "", listen: str = "127.0.0.1:0") -> Answer:
+def ask(
+    ask_it: Callable[[str], Answer],
+    *,
+    why: str = "",
+    remarks: Sequence[str] = (),
+    listen: str = "127.0.0.1:0",
+) -> Answer:
     """Start a server, ask it, and stop it."""
 
     async def run() -> Answer:
         registry = CollectorRegistry()
         Counter("x_bytes", "Of something.", registry=registry).inc(3)
-        server = Server(ServerConfig(listen=listen), registry, not_ready=lambda: why)
+        server = Server(
+            ServerConfig(listen=listen),
+            registry,
+            not_ready=lambda: why,
+            remarks=lambda: remarks,
+            status=lambda: b'{"a":1}',
+        )
         await server.start()
         try:
             return await asyncio.to_thread(ask_it, server.url)
@@ -67,16 +79,23 @@ def test_metrics_are_openmetrics_to_who_asks_for_it(accept: str) -> None:
     assert "x_bytes" in {family.name for family in families}
 
 
+def test_status_is_json() -> None:
+    """It is made for each request, and given as it is."""
+    assert ask(lambda url: get(url, "/status")) == (200, "application/json", '{"a":1}')
+
+
 def test_agent_is_live_as_long_as_it_answers() -> None:
     """Also an agent that is not ready is live: a restart would not help it."""
     assert ask(lambda url: get(url, "/livez"), why="waiting")[::2] == (200, "alive\n")
 
 
 def test_readiness_says_why_not() -> None:
-    """The body of a 503 is the reason."""
+    """The body of a 503 is the reason; what stops no document is a further line of either."""
     assert ask(lambda url: get(url, "/readyz"))[::2] == (200, "ready\n")
-    answer = ask(lambda url: get(url, "/readyz"), why="the disk is full")
-    assert answer[::2] == (503, "not ready: the disk is full\n")
+    answer = ask(lambda url: get(url, "/readyz"), remarks=["some wait", "kubernetes: away"])
+    assert answer[::2] == (200, "ready\nsome wait\nkubernetes: away\n")
+    answer = ask(lambda url: get(url, "/readyz"), why="the disk is full", remarks=["some wait"])
+    assert answer[::2] == (503, "not ready: the disk is full\nsome wait\n")
 
 
 def test_other_paths_are_not_found() -> None:

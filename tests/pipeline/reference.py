@@ -10,7 +10,8 @@ from shipper.pipeline.assemble import Assembler
 from shipper.pipeline.chain import Chain
 from shipper.pipeline.decode import decode
 from shipper.pipeline.encode import encode
-from shipper.pipeline.enrich import names_of, suffix_of, tag_of
+from shipper.pipeline.enrich import Enrichment, suffix_of
+from shipper.pipeline.names import CONTAINER_TAG, PATH_TAG, names_of, tag_of
 from shipper.pipeline.route import action_prefix, index_of
 from tests.pipeline.lines import NOW
 
@@ -53,29 +54,32 @@ def documents_of(body: bytes) -> list[Document]:
 
 def make_chain(path: str = PATH, *, max_record_bytes: int = MAX_RECORD_BYTES) -> Chain:
     """Return the chain that is compared with the reference."""
-    return Chain(
-        path,
-        tag=None,
-        index_prefix="logstash",
-        fields=FIELDS,
-        max_record_bytes=max_record_bytes,
-    )
+    names = names_of(path)
+    tag = tag_of(path, CONTAINER_TAG if names else PATH_TAG)
+    enrichment = Enrichment(suffix_of(names, tag, fields=FIELDS), "logstash")
+    return Chain(tag, enrichment, container=names is not None, max_record_bytes=max_record_bytes)
 
 
 def reference(data: bytes, offset: int = 0) -> list[Document]:
     """Return what the reference path makes of lines that have their end in them."""
-    return documents_of(b"".join(_encoded(BytesIO(data), offset)))
+    return documents_of(reference_body(data, offset))
+
+
+def reference_body(data: bytes, offset: int = 0) -> bytes:
+    """Return the same as the bulk body."""
+    return b"".join(_encoded(BytesIO(data), offset))
 
 
 def _encoded(lines: Iterable[bytes], offset: int) -> Iterable[bytes]:
     assembler = Assembler(TAG, max_record_bytes=MAX_RECORD_BYTES)
     for raw in lines:
-        line = decode(raw.removesuffix(b"\n"), now=NOW, container=True)
-        event = assembler.add(line, key=KEY, offset=offset, source_bytes=len(raw))
-        if event is not None:
+        kept = raw.lstrip(b"\0")
+        line = decode(kept.removesuffix(b"\n"), now=NOW, container=True)
+        offset += len(raw)
+        start, size = offset - len(kept), len(kept)
+        for event in assembler.add(line, key=KEY, offset=start, source_bytes=size) if kept else ():
             prefix = action_prefix(index_of("logstash", event.time[:10]), event.key)
             yield encode(event, prefix=prefix, suffix=SUFFIX)
-        offset += len(raw)
 
 
 def _fields_of(text: bytes) -> list[tuple[str, Any]]:

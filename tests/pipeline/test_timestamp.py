@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shipper.pipeline.timestamp import is_day, to_utc
+from shipper.pipeline.timestamp import comparable, is_day, to_utc
 
 FRACTIONS = st.from_regex(r"(\.[0-9]{1,9})?", fullmatch=True)
 CLOCKS = st.times().map(lambda clock: clock.replace(microsecond=0))
@@ -75,3 +75,17 @@ def test_each_date_is_a_day(day: date) -> None:
 def test_what_is_no_date_is_no_day(text: str) -> None:
     """Other forms of ISO 8601 and dates that do not exist are no day."""
     assert not is_day(text)
+
+
+_ALIKE = st.sampled_from(("10:11:10", "10:11:12"))
+_DIGITS = st.text("0015", max_size=9)
+
+
+@given(_ALIKE, _DIGITS, _ALIKE, st.text("0015", max_size=20))
+def test_times_compare_as_moments(clock: str, digits: str, other: str, more: str) -> None:
+    """A time is less than a comparable one exactly if it is before it, to any digit."""
+    time, since = (
+        f"2026-11-23T{c}{'.' * bool(d)}{d}Z" for c, d in ((clock, digits), (other, more))
+    )
+    before = (clock, digits.ljust(20, "0")) < (other, more.ljust(20, "0"))
+    assert (time[:-1] < comparable(since)) == before

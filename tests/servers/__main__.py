@@ -4,6 +4,7 @@ check    names what is not installed on this machine, exit code 1
 fetch    downloads and unpacks what is pinned, so that the tests need no network
 es       starts an Elasticsearch, until Ctrl-C
 docker   starts a Docker engine, until Ctrl-C
+kube     starts a kube-apiserver with its etcd, until Ctrl-C
 """
 
 import argparse
@@ -12,9 +13,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.servers import packages, releases
+from tests.servers import compose, kubernetes_binaries, packages, python_image, releases
 from tests.servers.docker import DockerEngine
 from tests.servers.elasticsearch import Elasticsearch
+from tests.servers.kubernetes import KubernetesApi
 from tests.servers.prerequisites import CHECKS
 from tests.servers.process import ServerError
 
@@ -40,13 +42,14 @@ def _arguments() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     for name, run in (("check", _check), ("fetch", _fetch)):
         command = commands.add_parser(name)
-        command.add_argument("only", nargs="?", choices=sorted(CHECKS), help="default: both")
+        command.add_argument("only", nargs="?", choices=sorted(CHECKS), help="default: all")
         command.set_defaults(run=run)
     command = commands.add_parser("es")
     command.add_argument("version", choices=list(releases.RELEASES))
     command.add_argument("port", type=int)
     command.set_defaults(run=_elasticsearch)
     commands.add_parser("docker").set_defaults(run=_docker)
+    commands.add_parser("kube").set_defaults(run=_kubernetes)
     return parser
 
 
@@ -73,6 +76,12 @@ def _fetch(chosen: argparse.Namespace) -> int:
             print(releases.fetch(version))
     if chosen.only in {None, "docker"}:
         print(packages.fetch())
+        print(compose.fetch())
+        print(python_image.fetch())
+    if chosen.only in {None, "kubernetes"}:
+        print(kubernetes_binaries.fetch())
+        print(kubernetes_binaries.fetch_node())
+        print(packages.fetch_cni())
     return 0
 
 
@@ -88,6 +97,12 @@ def _docker(_: argparse.Namespace) -> int:
         command = packages.path(engine.unpacked, "docker")
         print(f"export DOCKER_HOST={engine.host}  # image {image}, data root {engine.data_root}")
         print(f"{command} run --network none {image} echo hello")
+        return _until_interrupted()
+
+
+def _kubernetes(_: argparse.Namespace) -> int:
+    with KubernetesApi.start() as api:
+        print(f"{api.url} pids {api.pids} kubeconfig {api.write_kubeconfig()}")
         return _until_interrupted()
 
 

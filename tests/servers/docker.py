@@ -2,15 +2,16 @@
 
 Theory of operation: the engine lives in a pid namespace and a mount namespace of its own, under a
 small init. When the init ends, the kernel kills containerd, every shim and every container, and
-every mount is gone: nothing has to be found and undone. /run and /etc are empty file systems in
-there, because the engine writes to both and has no option that moves it away; a Docker that the
+every mount is gone: nothing has to be found and undone. /run and /etc are file systems of its own
+in there, because the engine writes to both and has no option that moves it away; a Docker that the
 machine already runs is out of its sight. Its control groups have the name of the run's folder: they
 and the folder are what `sweep` removes.
 
-There is no network: no iptables, no bridge, and a container has nothing but its own loopback.
+There is no network: no iptables, no bridge, and a container has nothing but its own loopback,
+unless it is given that of the machine (`network="host"`), as a build that fetches is.
 """
 
-import os
+import json
 import signal
 import tarfile
 import tempfile
@@ -24,15 +25,24 @@ from typing import Self
 from tests.servers import packages
 from tests.servers.guard import sweep
 from tests.servers.prerequisites import program, root
-from tests.servers.process import Process, ServerError, last_lines, tool, wait_until
+from tests.servers.process import Process, ServerError, last_lines, only_child, tool, wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 CALL_SECONDS = 60.0
 """One call of the `docker` command; each takes some 50 ms."""
 IMAGE = "shipper/busybox:1"
+PAUSE = "shipper/pause:1"
+"""The same files; it does nothing, and a pod of Kubernetes begins with it."""
+PAUSE_COMMAND = ("/bin/tail", "-f", "/dev/null")
 NOTHING: Mapping[str, str] = MappingProxyType({})
-OWN_FOLDERS = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc && exec "$@"'
+OWN_FOLDERS = """
+mount -t tmpfs tmpfs /run && cp /etc/resolv.conf /etc/hosts /run &&
+mount -t tmpfs tmpfs /etc && mv /run/resolv.conf /run/hosts /etc &&
+mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/docker && mount --bind "$1" /var/lib/docker &&
+shift && exec "$@"
+"""
+"""A container may be given the engine's own files by the path that they have everywhere."""
 
 
 @dataclass(slots=True)
@@ -87,8 +97,13 @@ class DockerEngine:
             commands = set(tool(busybox, "--list", seconds=CALL_SECONDS).split()) - {"busybox"}
             for command in sorted(commands):
                 tar.addfile(_link(f"bin/{command}", to="busybox"))
-        self._docker("import", str(archive), IMAGE)
+        self.call("import", str(archive), IMAGE)
+        self.call("import", "--change", f"CMD {json.dumps(PAUSE_COMMAND)}", str(archive), PAUSE)
         return IMAGE
+
+    def save(self, archive: Path, *images: str) -> None:
+        """Write images into an archive that containerd takes."""
+        self.call("save", "--output", str(archive), *images)
 
     def run(
         self,
@@ -96,7 +111,9 @@ class DockerEngine:
         *command: str,
         log_opts: Mapping[str, str] = NOTHING,
         volumes: Mapping[str, str] = NOTHING,
+        labels: Mapping[str, str] = NOTHING,
         name: str | None = None,
+        network: str = "none",
         detach: bool = True,
     ) -> str:
         """Starts a container with the json-file log driver and returns its id of 64 digits.
@@ -106,9 +123,10 @@ class DockerEngine:
         """
         options = [f"--log-opt={key}={value}" for key, value in log_opts.items()]
         options += [f"--volume={here}:{there}" for here, there in volumes.items()]
+        options += [f"--label={key}={value}" for key, value in labels.items()]
         options += [f"--name={name}"] if name else []
-        fixed = ("--detach", "--pull=never", "--network=none", "--log-driver=json-file")
-        container = self._docker("run", *fixed, *options, image, *command)
+        fixed = ("--detach", "--pull=never", f"--network={network}", "--log-driver=json-file")
+        container = self.call("run", *fixed, *options, image, *command)
         if not detach:
             self.wait(container)
         return container
@@ -119,7 +137,7 @@ class DockerEngine:
         Raises:
             ServerError: it has not ended in `seconds`.
         """
-        return int(self._docker("wait", container, seconds=seconds))
+        return int(self.call("wait", container, seconds=seconds))
 
     def log_path(self, container: str) -> Path:
         """The live log file; the rotated ones are beside it, `.1` or `.1.gz` the newest."""
@@ -127,7 +145,7 @@ class DockerEngine:
 
     def remove(self, container: str) -> None:
         """Kills the container if it runs, and removes it with its logs."""
-        self._docker("rm", "--force", "--volumes", container)
+        self.call("rm", "--force", "--volumes", container)
 
     def stop(self) -> None:
         """Removes every container and ends the engine; twice is fine."""
@@ -135,16 +153,30 @@ class DockerEngine:
         try:
             if process is not None:
                 with suppress(ServerError):  # it may hang or be gone: its namespace ends it all
-                    for container in self._docker("ps", "--all", "--quiet", "--no-trunc").split():
+                    for container in self.call("ps", "--all", "--quiet", "--no-trunc").split():
                         self.remove(container)
-                init = _only_child(process.launcher.pid)
+                init = only_child(process.launcher.pid)
                 process.end(init, how=signal.SIGTERM, seconds=STOP_SECONDS)
         finally:
             sweep(self.folder)
 
+    def call(self, *arguments: str, seconds: float = CALL_SECONDS) -> str:
+        """Runs the `docker` command on this engine and returns what it printed.
+
+        Raises:
+            ServerError: it failed, or took longer than `seconds`.
+        """
+        command = (packages.path(self.unpacked, "docker"), "--host", self.host, *arguments)
+        return tool(*command, seconds=seconds, env=self.environment()).strip()
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of the engine and of its command: no setting of the user's."""
+        return packages.environment(self.unpacked, self.folder)
+
     def _launch(self) -> None:
+        self.data_root.mkdir(parents=True, exist_ok=True)
         (self.folder / "daemon.json").write_text("{}", encoding="ascii")
-        self._process = Process.start(self._command(), log=self.log, env=self._environment())
+        self._process = Process.start(self._command(), log=self.log, env=self.environment())
         try:
             wait_until(self._ready, seconds=START_SECONDS, what="the Docker engine")
         except ServerError as error:
@@ -156,7 +188,7 @@ class DockerEngine:
             *(program("unshare"), "--mount", "--propagation=private"),
             *("--pid", "--fork", "--kill-child", "--mount-proc"),
             *(packages.path(self.unpacked, "tini-static"), "--"),
-            *("sh", "-c", OWN_FOLDERS, "sh"),
+            *("sh", "-c", OWN_FOLDERS, "sh", str(self.data_root)),
             packages.path(self.unpacked, "dockerd"),
             *("--host", self.host, "--config-file", f"{self.folder}/daemon.json"),
             *("--data-root", str(self.data_root), "--exec-root", f"{self.folder}/exec"),
@@ -167,28 +199,11 @@ class DockerEngine:
             *("--cgroup-parent", f"/{self.folder.name}", "--shutdown-timeout", "5"),
         ]
 
-    def _environment(self) -> dict[str, str]:
-        """The whole environment of the engine and of its command: no setting of the user's."""
-        programs = ":".join(str(self.unpacked / part) for part in ("usr/sbin", "usr/bin"))
-        libraries = (
-            self.unpacked.glob("lib/*-linux-gnu"),
-            self.unpacked.glob("usr/lib/*-linux-gnu"),
-        )
-        return {
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "LD_LIBRARY_PATH": ":".join(str(path) for found in libraries for path in found),
-            "HOME": str(self.folder),
-        }
-
-    def _docker(self, *arguments: str, seconds: float = CALL_SECONDS) -> str:
-        command = (packages.path(self.unpacked, "docker"), "--host", self.host, *arguments)
-        return tool(*command, seconds=seconds, env=self._environment()).strip()
-
     def _ready(self) -> bool:
         if self._process is None or not self._process.running():
             raise ServerError("the Docker engine did not start")
         with suppress(ServerError):
-            return bool(self._docker("version", "--format", "{{.Server.Version}}"))
+            return bool(self.call("version", "--format", "{{.Server.Version}}"))
         return False
 
 
@@ -196,12 +211,3 @@ def _link(name: str, *, to: str) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = tarfile.SYMTYPE, to
     return entry
-
-
-def _only_child(pid: int) -> int | None:
-    """The process that `unshare` started: the init, as this side of the namespace sees it."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(children[0]) if children else None

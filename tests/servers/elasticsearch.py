@@ -5,6 +5,7 @@ version 9 on the program that is started is a small JVM that starts the server a
 `pid` is the server's, out of its pid file. How versions differ, `releases.py` knows.
 """
 
+import base64
 import json
 import signal
 import tempfile
@@ -47,6 +48,7 @@ class Elasticsearch:
     folder: Path
     settings: Mapping[str, str]
     heap: str
+    login: str
     pid: int = field(default=0, init=False)
     _process: Process | None = field(default=None, init=False)
 
@@ -59,8 +61,11 @@ class Elasticsearch:
         settings: Mapping[str, str] = NO_SETTINGS,
         data: Path | None = None,
         heap: str = "512m",
+        login: str = "",
     ) -> Self:
         """A server that answers; on a free port, with data that end with it, unless given.
+
+        With a login (`name:password`) it answers nobody else; not versions before 7.17.
 
         Raises:
             ServerError: it did not start; the text ends with the last lines of its log.
@@ -69,8 +74,9 @@ class Elasticsearch:
         folder = Path(tempfile.mkdtemp(prefix="shipper-elasticsearch-"))
         own = {"path.data": str(data.absolute())} if data else {}
         port = port or free_port()
-        chosen = {"http.port": str(port), **own, **settings}
-        server = cls(version, port, folder, chosen, heap)
+        secure = {"xpack.security.enabled": "true"} if login else {}
+        chosen = {"http.port": str(port), **own, **secure, **settings}
+        server = cls(version, port, folder, chosen, heap, login)
         try:
             server.restart()
         except BaseException:
@@ -119,6 +125,8 @@ class Elasticsearch:
         if not is_free(self.port):
             raise ServerError(f"Elasticsearch {self.version}: port {self.port} is taken")
         releases.configure(self.version, self.folder, self.settings)
+        if self.login:
+            releases.add_user(self.version, self.folder, self.login)
         (self.folder / "pid").unlink(missing_ok=True)
         self._process = Process.start(
             releases.command(self.version, self.folder),
@@ -144,6 +152,8 @@ class Elasticsearch:
         data = data.encode() if isinstance(data, str) else data
         bulk = path.partition("?")[0].endswith("_bulk")
         headers = {"Content-Type": "application/x-ndjson" if bulk else "application/json"}
+        if self.login:
+            headers["Authorization"] = f"Basic {base64.b64encode(self.login.encode()).decode()}"
         connection = HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_SECONDS)
         try:
             connection.request(method, path, None if body is None else data, headers)

@@ -1,12 +1,15 @@
-"""The Docker engine as Debian packages it, unpacked into the cache, not installed.
+"""The Docker engine and a node's network, as Debian packages them, unpacked, not installed.
 
 The versions are those of the machine's Debian release, checked by apt's own signatures: older ones
 leave the archive with each security update, so an exact pin would break. The cache's folder has the
 release in its name.
 """
 
+import os
 import platform
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,11 +22,13 @@ PACKAGES = (
     *("docker.io", "containerd", "runc", "tini", "busybox-static"),
     *("libdevmapper1.02.1", "libseccomp2"),  # libraries that not every machine has
 )
+CNI_PACKAGES = ("containernetworking-plugins",)
 PROGRAMS = MappingProxyType(
     {
         "dockerd": ("usr/sbin/dockerd",),
         "docker": ("usr/bin/docker",),
         "containerd": ("usr/bin/containerd",),
+        "ctr": ("usr/bin/ctr",),
         "runc": ("usr/sbin/runc", "usr/bin/runc"),
         "tini-static": ("usr/bin/tini-static",),
         "busybox": ("bin/busybox", "usr/bin/busybox"),
@@ -38,9 +43,28 @@ def fetch() -> Path:
     Raises:
         ServerError: apt or dpkg failed, or this release's packages lack a program.
     """
-    release = platform.freedesktop_os_release()
-    version = f"{release.get('ID', 'linux')}{release.get('VERSION_ID', '')}"
-    return cached(f"docker-{version}-{platform.machine()}", _download)
+    return cached(f"docker-{_release()}", _download_docker)
+
+
+def fetch_cni() -> Path:
+    """The folder of the plugins that give pods their network, downloaded the first time.
+
+    Raises:
+        ServerError: apt or dpkg failed.
+    """
+    folder = cached(f"cni-{_release()}", partial(_download, CNI_PACKAGES))
+    return folder / "usr/lib/cni"
+
+
+def environment(unpacked: Path, home: Path) -> dict[str, str]:
+    """The whole environment of programs of these packages: no setting of the user's."""
+    programs = ":".join(str(unpacked / part) for part in ("usr/sbin", "usr/bin"))
+    libraries = (*unpacked.glob("lib/*-linux-gnu"), *unpacked.glob("usr/lib/*-linux-gnu"))
+    return {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
+        "HOME": str(home),
+    }
 
 
 def path(packages: Path, name: str) -> str:
@@ -55,31 +79,48 @@ def path(packages: Path, name: str) -> str:
     raise ServerError(f"the packages {', '.join(PACKAGES)} lack {name}")
 
 
-def _download(folder: Path) -> None:
-    archives = folder / "archives"
-    archives.mkdir()
-    try:
-        _apt("download", *PACKAGES, folder=archives)
-    except ServerError:  # no package lists on this machine, or outdated ones
-        _download_by_new_lists(archives)
-    for archive in sorted(archives.glob("*.deb")):
-        tool(program("dpkg"), "-x", str(archive), str(folder), seconds=APT_SECONDS)
-    shutil.rmtree(archives)
+def _release() -> str:
+    release = platform.freedesktop_os_release()
+    version = f"{release.get('ID', 'linux')}{release.get('VERSION_ID', '')}"
+    return f"{version}-{platform.machine()}"
+
+
+def _download_docker(folder: Path) -> None:
+    _download(PACKAGES, folder)
     for name in PROGRAMS:
         path(folder, name)
 
 
-def _download_by_new_lists(archives: Path) -> None:
-    """With package lists of our own: needs neither root nor the system's lock, changes nothing."""
-    state = archives / "apt"
-    for name in ("lists/partial", "cache/archives/partial"):
-        (state / name).mkdir(parents=True)
-    own = ("-o", f"Dir::State::lists={state}/lists", "-o", f"Dir::Cache={state}/cache")
-    _apt(*own, "update", folder=archives)
-    _apt(*own, "download", *PACKAGES, folder=archives)
+def _download(packages: Sequence[str], folder: Path) -> None:
+    archives = folder / "archives"
+    archives.mkdir()
+    apt("download", *packages, folder=archives)
+    unpack(archives, folder)
 
 
-def _apt(*arguments: str, folder: Path) -> None:
-    """Without apt's own user, which may not write to our folder."""
-    sandbox = ("-o", "APT::Sandbox::User=root")
-    tool(program("apt-get"), "-qq", *sandbox, *arguments, seconds=APT_SECONDS, cwd=folder)
+def apt(*arguments: str, folder: Path) -> None:
+    """Runs apt-get; with package lists of its own where the machine has none, or outdated ones.
+
+    Those need neither root nor the system's lock, and change nothing. Without apt's own user, which
+    may not write to our folder.
+
+    Raises:
+        ServerError: it failed either way.
+    """
+    command = (program("apt-get"), "-qq", "-o", "APT::Sandbox::User=root")
+    try:
+        tool(*command, *arguments, seconds=APT_SECONDS, cwd=folder)
+    except ServerError:
+        state = folder / "apt"
+        for name in ("lists/partial", "cache/archives/partial"):
+            (state / name).mkdir(parents=True)
+        own = ("-o", f"Dir::State::lists={state}/lists", "-o", f"Dir::Cache={state}/cache")
+        tool(*command, *own, "update", seconds=APT_SECONDS, cwd=folder)
+        tool(*command, *own, *arguments, seconds=APT_SECONDS, cwd=folder)
+
+
+def unpack(archives: Path, folder: Path) -> None:
+    """Unpacks every package of a folder into another, and removes the folder."""
+    for archive in sorted(archives.glob("*.deb")):
+        tool(program("dpkg"), "-x", str(archive), str(folder), seconds=APT_SECONDS)
+    shutil.rmtree(archives)

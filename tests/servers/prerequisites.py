@@ -1,14 +1,16 @@
-"""What must be installed already, found or named: JDKs, Maven, and Debian's tools for Docker."""
+"""What must be installed already, found or named: JDKs, Maven, Debian's tools for Docker, Go."""
 
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers.process import ServerError
 
 JVMS = Path("/usr/lib/jvm")
+LEAST_GO = (1, 24)
 
 
 def java_home(major: int) -> Path:
@@ -59,6 +61,23 @@ def root() -> str:
     raise ServerError("missing: root (the Docker engine starts for nobody else)")
 
 
+def go() -> str:
+    """The path of a Go that builds Kubernetes: on the PATH, or where its own archive goes.
+
+    Raises:
+        ServerError: there is none, or it is too old.
+    """
+    path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if not path:
+        raise ServerError("missing: go (neither on the PATH nor in /usr/local/go/bin)")
+    said = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"go(\d+)\.(\d+)", said)
+    if not found or (int(found[1]), int(found[2])) < LEAST_GO:
+        least = ".".join(map(str, LEAST_GO))
+        raise ServerError(f"missing: Go {least} ({path} is another: {said.strip()})")
+    return path
+
+
 CHECKS: dict[str, dict[str, Callable[[], object]]] = {
     "es": {
         "JDK 17": lambda: java_home(17),
@@ -70,6 +89,11 @@ CHECKS: dict[str, dict[str, Callable[[], object]]] = {
         "dpkg": lambda: program("dpkg"),
         "unshare": lambda: program("unshare"),
         "root": root,
+    },
+    "kubernetes": {
+        "Go": go,
+        "nsenter": lambda: program("nsenter"),
+        "openssl": lambda: program("openssl"),
     },
 }
 """By server: what it needs by name, and how to find it."""

@@ -99,7 +99,18 @@ def gone(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] in "ZX"
 
 
-def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
+def only_child(pid: int) -> int | None:
+    """What `unshare` or `nsenter` started, as this side of the namespace sees it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(children[0]) if children else None
+
+
+def wait_until(
+    ready: Callable[[], bool], *, seconds: float, what: str, every: float = POLL_SECONDS
+) -> None:
     """Polls until `ready`.
 
     Raises:
@@ -109,7 +120,7 @@ def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
     while not ready():
         if time.monotonic() > deadline:
             raise ServerError(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
 
 
 def tool(

@@ -21,6 +21,7 @@ from tests.servers.prerequisites import java_home, program
 from tests.servers.process import ServerError, free_port, tool
 
 DOWNLOAD_SECONDS = 600.0
+TOOL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,17 @@ def configure(version: str, run: Path, settings: Mapping[str, str]) -> None:
     chosen = {**_defaults(version, run), **settings}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in chosen.items())
     (config / "elasticsearch.yml").write_text("".join(lines), encoding="utf-8")
+
+
+def add_user(version: str, run: Path, login: str) -> None:
+    """Makes `name:password` a superuser of a configured server that has security."""
+    name, _, password = login.partition(":")
+    tool(
+        *(*_unprivileged(), f"{fetch(version)}/bin/elasticsearch-users", "useradd", name),
+        *("-p", password, "-r", "superuser"),
+        seconds=TOOL_SECONDS,
+        env=environment(version, run, "64m"),
+    )
 
 
 def _defaults(version: str, run: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import socket
 import ssl
 import sys
@@ -21,6 +22,7 @@ from shipper.sink.elastic import Elasticsearch
 from tests.fakes import elasticsearch as fakes
 from tests.fakes.certificates import Authority, make_authority
 from tests.fakes.elasticsearch import FakeElasticsearch, says
+from tests.nobody import as_nobody
 from tests.sink.documents import bulk_lines
 
 T = TypeVar("T")
@@ -339,6 +341,8 @@ def test_server_that_is_not_there_is_named(host: str) -> None:
 
 # -- credentials
 
+EVE = b64encode(f"eve:{SECRET}".encode()).decode()
+
 
 def test_basic_and_api_key_log_in(tmp_path: Path) -> None:
     """User and password, or an API key, go with every request, the first too."""
@@ -384,6 +388,56 @@ def test_unusable_secret_file_is_named_and_waited_for(
     assert not fake.requests
 
 
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [
+        ({}, None),
+        ({"ca.crt": "not looked at without TLS"}, None),
+        ({"username": "eve\n", "password": SECRET}, f"Basic {EVE}"),
+        ({"api_key": SECRET}, f"ApiKey {SECRET}"),
+    ],
+    ids=["nothing", "only a CA", "password", "key"],
+)
+def test_directory_says_how_to_log_in(
+    tmp_path: Path, content: dict[str, str], header: str | None
+) -> None:
+    """Whatever Secret is mounted there, also none: an optional one may be missing."""
+    for name, text in content.items():
+        (tmp_path / name).write_text(text)
+    fake = FakeElasticsearch()
+    use(fake, send_one, access_dir=tmp_path)
+    assert {request.headers.get("authorization") for request in fake.requests} == {header}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["username"], "holds username: it must be"),
+        (["api_key", "password", "username"], "holds api_key and password and username"),
+        (None, "access_dir cannot be read"),
+    ],
+)
+def test_directory_that_does_not_say_how_to_log_in_is_named(
+    tmp_path: Path, names: list[str] | None, words: str
+) -> None:
+    """Half of a log-in, two of them, or a volume that is not mounted: nothing is sent."""
+    for name in names or []:
+        (tmp_path / name).write_text("x")
+    folder = tmp_path if names else tmp_path / "missing"
+    fake = FakeElasticsearch()
+    said = str(fault_of(fake, access_dir=folder))
+    assert str(folder) in said
+    assert words in said
+    assert not fake.requests
+
+
+def test_failed_log_in_names_the_directory(tmp_path: Path) -> None:
+    """A Secret that is optional and misnamed shows here."""
+    fake = FakeElasticsearch(script=[says(401, b"{}")])
+    with pytest.raises(SinkRefused, match=f"username and password, or api_key, in {tmp_path}"):
+        use(fake, send_one, access_dir=tmp_path)
+
+
 def test_failed_log_in_says_so_and_shows_no_secret() -> None:
     """401 names the keys to look at; neither message nor repr holds what was sent."""
     echo = fakes.error_answer(f"POST / HTTP/1.1\r\nAuthorization: ApiKey {SECRET}\r\n", 401)
@@ -412,6 +466,29 @@ def test_named_issuer_is_trusted(authority: Authority) -> None:
     tls = authority.server_context()
     fake = FakeElasticsearch()
     assert use(fake, send_one, tls=tls, ca_file=authority.ca_file) == Outcomes(delivered=1)
+
+
+def test_issuer_in_the_directory_is_trusted(authority: Authority, tmp_path: Path) -> None:
+    """It may come later than the agent, and until then the message says where it belongs."""
+
+    async def work(sink: Elasticsearch) -> Outcomes:
+        with pytest.raises(SinkUnavailable, match=f"certificate into {tmp_path}/ca.crt"):
+            await send_one(sink)
+        (tmp_path / "ca.crt").write_bytes(authority.ca_file.read_bytes())
+        return await send_one(sink)
+
+    tls = authority.server_context()
+    assert use(FakeElasticsearch(), work, tls=tls, access_dir=tmp_path) == Outcomes(delivered=1)
+
+
+def test_directory_that_may_not_be_searched_is_named(tmp_path: Path) -> None:
+    """With TLS, too, it is said, and waited for: only an issuer that is not there is none."""
+    folder = tmp_path / "login"
+    folder.mkdir(mode=0)
+    settings = ElasticsearchConfig(url="https://127.0.0.1:1", access_dir=folder)
+    said = re.escape(f"{folder}: access_dir cannot be read: Permission denied")
+    with as_nobody(), pytest.raises(SinkUnavailable, match=said):
+        asyncio.run(send_one(Elasticsearch(settings, connections=1)))
 
 
 def test_certificate_need_not_be_verified(authority: Authority) -> None:

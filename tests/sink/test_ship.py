@@ -23,6 +23,7 @@ from shipper.model import Documents
 from shipper.sink.deadletter import DeadLetters, list_letters, read_letter
 from shipper.sink.elastic import Elasticsearch
 from shipper.sink.ship import Shipping
+from tests.buffer.powerloss.model import GivenPace
 from tests.buffer.running import running, until
 from tests.fakes import elasticsearch as fakes
 from tests.fakes.elasticsearch import Act, FakeElasticsearch, says
@@ -83,7 +84,7 @@ async def shipping(
 ) -> AsyncIterator[Ship]:
     """Ship from a spool in a directory into a fake, with waits that are short."""
     config = ElasticsearchConfig(url=fake.url, request_timeout_secs=0.5, max_response_bytes=1 << 20)
-    metrics, sink = Metrics(), Elasticsearch(config, connections=concurrency)
+    metrics, sink = Metrics(), Elasticsearch(config, connections=concurrency + 1)
     letters = DeadLetters(root / "dead.db", max_bytes=letter_bytes)
     try:
         async with running(root) as spool, asyncio.TaskGroup() as group:
@@ -364,6 +365,93 @@ def test_outage_gives_up_no_document_that_failed_before(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+# -- noisy series
+
+
+async def _add_noisy(ship: Ship, *chunks: Sequence[str]) -> None:
+    """Seal a bulk chunk of each of these sets of ids."""
+    pace = GivenPace()
+    pace.noisy, ship.spool._lanes._pace = True, pace  # noqa: SLF001  # what a clock would decide
+    await ship.add_each(*chunks)
+    pace.noisy = False
+
+
+def _noisy(source: dict[str, str]) -> bool:
+    return source["log"] >= "id-100"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_slow_answers_to_noisy_series_delay_no_quiet_one(tmp_path: Path, concurrency: int) -> None:
+    """While every other connection waits for an answer to a bulk chunk, express chunks pass."""
+
+    async def run() -> None:
+        answered = asyncio.Event()
+
+        async def act(
+            es: FakeElasticsearch, request: fakes.Request, writer: asyncio.StreamWriter
+        ) -> None:
+            if any(_noisy(source) for source in request.lines[1::2]):
+                await answered.wait()
+            await fakes.take(es, request, writer)
+
+        fake = FakeElasticsearch(script=[act] * 1_000)
+        async with fake.serving(), shipping(tmp_path, fake, concurrency=concurrency) as ship:
+            await _add_noisy(ship, *(names(n) for n in range(100, 110)))
+            await until(lambda: len(fake.bulks) == concurrency)
+            for number in range(10):
+                await ship.add_each(names(number))
+            await until(lambda: ids_of(fake) == names(*range(10)), secs=0.4)
+            answered.set()
+            await ship.done()
+            assert ids_of(fake) == names(*range(10), *range(100, 110))
+
+    asyncio.run(run())
+
+
+def test_too_many_requests_blame_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that turns bulk chunks away for now gets them whole later; it is not away."""
+    caplog.set_level(logging.INFO)
+
+    async def run() -> None:
+        busy = fakes.refuses_request_where(_noisy, 429)
+        fake = FakeElasticsearch(script=[busy] * 10_000)
+        async with fake.serving(), shipping(tmp_path, fake) as ship:
+            await ship.add_each(names(0))
+            await until(lambda: ids_of(fake) == names(0))
+            await _add_noisy(ship, names(100, 101), names(102))
+            for number in range(1, 50):
+                await ship.add_each(names(number))
+                await until(lambda: ids_of(fake) == names(*range(number + 1)))  # noqa: B023
+                await asyncio.sleep(0.01)
+            assert ship.count("shipper_retries_total", reason="unavailable") > 20
+            assert (ship.spool.buffered_chunks, ship.dead) == (2, [])
+            assert (ship.spool.away, ship.shipping.trouble) == (False, "")
+            fake.script.clear()
+            await ship.done()
+            assert ids_of(fake) == names(*range(50), 100, 101, 102)
+
+    asyncio.run(run())
+    assert not [m for m in caplog.messages if "does not take" in m or "is split" in m]
+
+
+def test_quiet_series_starve_no_noisy_one(tmp_path: Path) -> None:
+    """However many express chunks there are, bulk chunks are sent beside them."""
+
+    async def run() -> list[str]:
+        fake = FakeElasticsearch()
+        async with fake.serving(), shipping(tmp_path, fake, starts=False) as ship:
+            await ship.add_each(*(names(n) for n in range(60)))
+            await _add_noisy(ship, *(names(n) for n in range(100, 120)))
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(ship.shipping.run(2))
+                await ship.done()
+                task.cancel()
+        return [str(request.lines[1]["log"]) for request in fake.bulks]
+
+    order = asyncio.run(run())
+    assert order.index("id-119") < order.index("id-059")
+
+
 # -- size
 
 
@@ -457,8 +545,8 @@ def test_full_write_queue_slows_everybody_down(
         async with fake.serving(), shipping(tmp_path, fake, retry_max_secs=3600) as ship:
             started = time.monotonic()
             await ship.add_each(*(names(n) for n in range(40)))
-            await until(lambda: len(fake.bulks) >= 4)
-            assert time.monotonic() - started > 0.9  # two at once, 0.5 s, 1 s
+            await until(lambda: len(fake.bulks) >= 5)
+            assert time.monotonic() - started > 0.9  # three at once, 0.5 s, 1 s
             assert "es_rejected_execution_exception" in ship.shipping.trouble
 
     asyncio.run(run())

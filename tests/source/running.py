@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,10 +19,10 @@ from shipper.buffer.chunk import decompress, lines_of
 from shipper.buffer.spool import Spool
 from shipper.config import Config, validate
 from shipper.metrics import Metrics
-from shipper.source.follow import Surroundings
-from shipper.source.identity import Identity
+from shipper.source.metadata import Pods
 from shipper.source.poll import Poller
 from shipper.source.sources import Sources
+from shipper.source.surroundings import surroundings_of
 
 DEADLINE_SECS = 10.0
 
@@ -32,16 +32,20 @@ class Delivered:
     """A destination: it keeps what it is sent by id, as Elasticsearch does with `create`."""
 
     by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    indices: set[str] = field(default_factory=set)
     away: bool = False
 
     async def take(self, spool: Spool) -> None:
         """Ship the chunks of a spool, for ever."""
         while True:
             chunk = await spool.claim()
-            await until(lambda: not self.away)
+            while self.away:  # noqa: ASYNC110  # nothing tells when it is back
+                await asyncio.sleep(0.005)
             lines = lines_of(decompress(spool.path(chunk).read_bytes()))
             for action, document in zip(lines[::2], lines[1::2], strict=True):
-                self._create(json.loads(action)["create"]["_id"], json.loads(document))
+                create = json.loads(action)["create"]
+                self.indices.add(create["_index"])
+                self._create(create["_id"], json.loads(document))
             await spool.shipped(chunk, delivered=len(lines) // 2)
 
     def _create(self, key: str, document: dict[str, Any]) -> None:
@@ -72,7 +76,12 @@ def config_of(state_dir: Path, *paths: Path | str, **follow: float) -> Config:
             "node_name": "node-1",
             "sources": [{"paths": [str(path) for path in paths]}],
             "follow": {"scan_secs": 0.05, "settle_secs": 0.1, **follow},
-            "buffer": {"flush_secs": 0.01, "min_free_percent": 0, "max_chunks": 8},
+            "buffer": {
+                "flush_secs": 0.01,
+                "min_free_percent": 0,
+                "max_chunks": 8,
+                "grace_secs": 0.2,
+            },
         }
     )
 
@@ -85,6 +94,7 @@ async def running(
     once: bool = False,
     killed: Callable[[], bool] = bool,
     poller: Poller | None = None,
+    pods: Pods | None = None,
 ) -> AsyncIterator[Running]:
     """Run the reading side; at the end it is stopped, or `killed`: all in memory is forgotten.
 
@@ -93,8 +103,9 @@ async def running(
     config.state_dir.mkdir(exist_ok=True)
     metrics = Metrics()
     spool = Spool(config.state_dir, config.buffer, metrics=metrics)
-    identity = Identity(config.node_name, spool.saved)
-    sources = Sources(Surroundings(config, spool, identity, poller or Poller(), metrics, once))
+    node = config.node_name
+    around = surroundings_of(config, spool, node=node, metrics=metrics, once=once, pods=pods)
+    sources = Sources(replace(around, poller=poller or around.poller))
     try:
         async with asyncio.TaskGroup() as group:
             background = [
@@ -105,9 +116,10 @@ async def running(
             yield Running(sources, spool, metrics, reading)
             reading.cancel()
             await asyncio.wait([reading])
-            if not killed():
+            if not (killed() or any(task.cancelling() for task in background)):
                 await spool.flush()
-                await spool.empty()
+                if not delivered.away:
+                    await spool.empty()
             for task in background:
                 task.cancel()
     finally:
@@ -159,6 +171,12 @@ def docker_line(text: str, *, stream: str = "stdout", number: int = 0) -> bytes:
     moment = f"2026-11-23T10:11:12.{number % 10**9:09d}Z"
     record = {"log": text, "stream": stream, "time": moment}
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def cri_line(text: str, *, stream: str = "stdout", number: int = 0, partial: bool = False) -> bytes:
+    """A line as containerd and CRI-O write it; `number` makes its time unique."""
+    moment = f"2026-11-23T10:11:12.{number % 10**9:09d}Z"
+    return f"{moment} {stream} {'P' if partial else 'F'} {text}\n".encode()
 
 
 def refuse_watches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,13 @@
-"""Discover: which files are followed, which are not and why; what wakes the scan."""
+"""Discover: which files are followed, which are not and why."""
 
 import os
-import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from shipper.config import SourceConfig
-from shipper.source.discover import Series, Wakening, scan
-from tests.source.running import refuse_watches
+from shipper.source.discover import Series, scan
+from tests.nobody import as_nobody
 
 
 def source(*paths: Path | str, exclude: tuple[str, ...] = ()) -> list[SourceConfig]:
@@ -106,19 +100,6 @@ def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
     assert "No such file" in reasons["missing.log"]
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Give up root's right to read everything, for a moment."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.setresuid(65534, 65534, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
-
-
 def test_file_without_permission_is_skipped() -> None:
     """What may not be read or listed is skipped and says so; the others are followed."""
     with tempfile.TemporaryDirectory() as directory:
@@ -174,6 +155,16 @@ def test_named_rotated_file_stands_for_itself(tmp_path: Path) -> None:
     assert not series.only
 
 
+def test_named_link_to_the_file_of_today_stands_for_the_series(tmp_path: Path) -> None:
+    """A link that is named is followed from one dated file to the next, and so are those before."""
+    make(tmp_path / "a.log.20261122", tmp_path / "a.log.20261123")
+    (tmp_path / "a.log").symlink_to("a.log.20261123")
+    found = scan(source(tmp_path / "a.log"))
+    assert list(found.series.values()) == [Series(f"{tmp_path}/a.log", f"{tmp_path}/a.log")]
+    names = [Path(file.path).name for file in found.files[f"{tmp_path}/a.log"]]
+    assert names == ["a.log.20261122", "a.log.20261123", "a.log"]
+
+
 def test_glob_ignores_files_in_the_making(tmp_path: Path) -> None:
     """What ends in `.tmp` is not followed because a glob happens to match it."""
     make(tmp_path / "a.log", tmp_path / "a.log.1.gz.tmp")
@@ -190,94 +181,11 @@ def test_scan_of_many_files_is_cheap(tmp_path: Path) -> None:
     assert len(found.series) == 10_000
 
 
-class Woken:
-    """Whether the watching thread has called."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def __call__(self) -> None:
-        self._event.set()
-
-    def within(self, secs: float) -> bool:
-        called = self._event.wait(secs)
-        self._event.clear()
-        return called
-
-
-@contextmanager
-def watching(*paths: Path | str) -> Iterator[tuple[Wakening, Woken]]:
-    woken = Woken()
-    wakening = Wakening(source(*paths), woken)
-    wakening.update()
-    try:
-        yield wakening, woken
-    finally:
-        wakening.stop()
-
-
-@pytest.mark.parametrize("pattern", ["", "*.log", "*/*.log", "sub/*.log"])
-def test_new_names_wake(tmp_path: Path, pattern: str) -> None:
-    """What is created, moved or deleted wakes the scan; what is written or read does not."""
-    directory = tmp_path if pattern in {"", "*.log"} else tmp_path / "sub"
-    directory.mkdir(exist_ok=True)
-    path = directory / "a.log"
-    with watching(f"{tmp_path}/{pattern}".rstrip("/")) as (_, woken):
-        path.touch()
-        assert woken.within(2)
-        path.rename(directory / "a.log.1")
-        assert woken.within(2)
-        path.symlink_to(directory / "a.log.1")
-        assert woken.within(2)
-        path.unlink()
-        assert woken.within(2)
-        woken.within(0.1)
-        (directory / "a.log.1").write_text("line\n")
-        assert (directory / "a.log.1").read_text()
-        assert not woken.within(0.2)
-
-
-def test_new_directory_is_watched(tmp_path: Path) -> None:
-    """A file in a directory that is made later wakes, too."""
-    with watching(tmp_path) as (_, woken):
-        (tmp_path / "x" / "y").mkdir(parents=True)
-        assert woken.within(2)
-        woken.within(0.1)
-        (tmp_path / "x" / "y" / "a.log").touch()
-        assert woken.within(2)
-
-
-def test_link_to_the_watched_directory_is_resolved(tmp_path: Path) -> None:
-    """A directory that is given by a link is watched where it is."""
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with watching(tmp_path / "link") as (_, woken):
-        (tmp_path / "real" / "a.log").touch()
-        assert woken.within(2)
-
-
-def test_directory_that_returns_is_watched_again(tmp_path: Path) -> None:
-    """A directory that vanishes and returns is watched from the next update on."""
-    directory = tmp_path / "logs"
-    with watching(directory / "*.log") as (wakening, woken):
-        for _ in range(2):
-            directory.mkdir()
-            wakening.update()
-            woken.within(0.1)
-            (directory / "a.log").touch()
-            assert woken.within(2)
-            shutil.rmtree(directory)
-            wakening.update()
-
-
-def test_reached_limit_leaves_it_to_the_scan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where the system grants no watch, that is said once, with what to raise."""
-    refuse_watches(monkeypatch)
-    with watching(tmp_path) as (wakening, woken):
-        wakening.update()
-        (tmp_path / "a.log").touch()
-        assert not woken.within(0.1)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "max_user_watches" in caplog.text
+def test_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
+    """A name that no document can hold does not end the agent: the file is skipped, and said so."""
+    (tmp_path / "a.log").write_text("")
+    (tmp_path / os.fsdecode(b"\xff.log")).write_text("")
+    found = scan(source(tmp_path))
+    assert list(found.series) == [str(tmp_path / "a.log")]
+    assert list(found.skipped) == [f"{tmp_path}/\\xff.log"]
+    assert "UTF-8" in found.skipped[f"{tmp_path}/\\xff.log"]

@@ -3,67 +3,25 @@
 import asyncio
 import gzip
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from shipper.source.poll import Poller
+from tests.source.logs import Logs, append, compress
 from tests.source.running import (
-    Delivered,
     config_of,
     counted,
+    cri_line,
     docker_line,
     read_once,
+    refuse_watches,
     running,
     turning,
     until,
 )
-
-
-def append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
-
-
-def compress(path: Path) -> None:
-    """Compress as kubelet does: into a temporary file, then in place of the plain one."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(gzip.compress(path.read_bytes()))
-    temporary.rename(path.with_name(f"{path.name}.gz"))
-    path.unlink()
-
-
-def flags_of(delivered: Delivered, log: str) -> list[str]:
-    (document,) = (d for d in delivered.by_id.values() if d["log"] == log)
-    flags: list[str] = document.get("shipper", {}).get("flags", [])
-    return flags
-
-
-class Logs:
-    """A directory of two series: what is seen of `marker` was there when all before it was read."""
-
-    def __init__(self, root: Path) -> None:
-        self.directory = root / "logs"
-        self.directory.mkdir()
-        self.live = self.directory / "a.log"
-        self.rotated = self.directory / "a.log.1"
-        self.delivered = Delivered()
-        self._marker = self.directory / "z.log"
-        self._marks = 0
-
-    @property
-    def logs(self) -> list[str]:
-        return [log for log in self.delivered.logs if not log.startswith("mark ")]
-
-    async def has_only(self, *logs: str) -> None:
-        """Check that these lines are delivered, and no others after the agent had the time."""
-        await until(lambda: self.logs == sorted(logs))
-        for _ in range(2):
-            self._marks += 1
-            mark = f"mark {self._marks}"
-            append(self._marker, mark.encode() + b"\n")
-            await until(lambda mark=mark: mark in self.delivered.logs)  # type: ignore[misc]
-        assert self.logs == sorted(logs)
 
 
 def test_lines_are_delivered_as_they_are_written(tmp_path: Path) -> None:
@@ -174,6 +132,94 @@ def test_part_in_a_finished_file_is_not_taken_twice(tmp_path: Path) -> None:
     asyncio.run(follow())
 
 
+def test_part_without_an_end_is_delivered_in_time(tmp_path: Path) -> None:
+    """A CRI `P` that no `F` follows is delivered after `partial_secs`, flagged; its file stays."""
+    logs = Logs(tmp_path)
+    part = cri_line("part", partial=True)
+
+    async def follow() -> None:
+        append(logs.live, part)
+        async with logs.agent(partial_secs=0.3) as agent:
+            await until(lambda: agent.sources.pending_bytes == len(part))
+            assert logs.logs == []
+            await logs.has_only("part")
+            assert agent.sources.pending_bytes == 0
+            append(logs.live, cri_line("next"))
+            await logs.has_only("part", "next")
+
+    asyncio.run(follow())
+    assert logs.flags_of("part") == ["unfinished"]
+    assert logs.flags_of("next") == []
+    assert logs.lost() == {}
+
+
+def test_time_of_a_part_begins_with_its_last(tmp_path: Path) -> None:
+    """As long as parts come, whose line takes longer than `partial_secs`, they are one line."""
+    logs = Logs(tmp_path)
+
+    async def follow() -> None:
+        async with logs.agent(partial_secs=0.4):
+            for _ in range(4):
+                append(logs.live, cri_line("part ", partial=True))
+                await asyncio.sleep(0.2)  # half of the time, and twice it in all
+            append(logs.live, cri_line("end"))
+            await logs.has_only("part " * 4 + "end")
+
+    asyncio.run(follow())
+    assert logs.flags_of("part " * 4 + "end") == []
+
+
+def test_part_does_not_wait_in_vain_while_reading_is_paused(tmp_path: Path) -> None:
+    """While its end may be there and is not read, a part is not taken for one without an end."""
+    logs = Logs(tmp_path)
+
+    async def follow() -> None:
+        async with logs.agent(partial_secs=0.7) as agent:
+            append(logs.live, cri_line("part ", partial=True))
+            await until(lambda: agent.sources.pending_bytes > 0)
+            logs.delivered.away = True
+            while agent.spool.has_room():
+                append(logs.directory / "filler.log", b"fill\n")
+                await asyncio.sleep(0.01)
+            append(logs.live, cri_line("end"))
+            await asyncio.sleep(1.0)  # longer than a part waits
+            logs.delivered.away = False
+            await until(lambda: "part end" in logs.logs)
+
+    asyncio.run(follow())
+    assert logs.flags_of("part end") == []
+    assert "part " not in logs.logs
+    assert logs.lost() == {}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_part_is_read_again_after_a_kill(tmp_path: Path, *, ends: bool) -> None:
+    """I4: until a part is delivered the position is before it: the same documents come of it."""
+    logs = Logs(tmp_path)
+    part = cri_line("part ", partial=True)
+    before = cri_line("one", stream="stderr")
+
+    async def follow() -> None:
+        append(logs.live, before + part + cri_line("two", stream="stderr"))
+        for _ in range(2):
+            async with logs.agent(killed=True, partial_secs=60) as agent:
+                await logs.has_only("one", "two")
+                await until(lambda: agent.sources.pending_bytes == len(part))
+                await agent.spool.flush()
+            (saved,) = logs.saved()
+            assert saved.position.pins == {"stdout": len(before)}
+            assert saved.position.pending_bytes == len(part)
+            logs.account()
+        if ends:
+            append(logs.live, cri_line("end"))
+        async with logs.agent(partial_secs=60 if ends else 0.1):
+            await logs.has_only("one", "two", "part end" if ends else "part ")
+
+    asyncio.run(follow())
+    assert logs.lost() == {}
+    assert logs.account()["chunked_bytes"] == logs.account()["read_bytes"]
+
+
 def test_everything_rotated_while_the_agent_was_down_is_read(tmp_path: Path) -> None:
     """I5: after a stop all generations are read on, renamed and compressed ones once."""
     logs = Logs(tmp_path)
@@ -232,7 +278,165 @@ def test_truncated_file_is_read_as_a_new_one(tmp_path: Path) -> None:
             await logs.has_only("old", "old", "part", "new\n", "x" * 99)
 
     asyncio.run(follow())
-    assert flags_of(logs.delivered, "part") == ["unfinished"]
+    assert logs.flags_of("part") == ["unfinished"]
+
+
+@pytest.mark.parametrize("runtime", [True, False], ids=["runtime", "plain"])
+@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "busy"])
+def test_copytruncate_brings_nothing_twice(tmp_path: Path, *, runtime: bool, quiet: bool) -> None:
+    """A copy that keeps its original's time, and the truncation, bring each line once."""
+    logs = Logs(tmp_path)
+    expected: list[str] = []
+
+    def write(text: str) -> None:
+        text += "\n" * runtime
+        expected.append(text)
+        append(
+            logs.live, docker_line(text, number=len(expected)) if runtime else f"{text}\n".encode()
+        )
+
+    async def follow() -> None:
+        async with logs.agent():
+            for turn in range(4):
+                for number in range(20 + turn):  # of another size each
+                    write(f"{turn} {number:02}")
+                if not runtime:  # of equal bytes, what is not read yet could be any file's
+                    await until(lambda: len(logs.logs) == len(expected))
+                if quiet:
+                    await asyncio.sleep(0.25)  # longer than a writer takes to settle
+                shutil.copy2(logs.live, logs.directory / f"a.log-2026112{turn}")
+                os.truncate(logs.live, 0)
+            write("last")
+            await logs.has_only(*expected)
+            await asyncio.sleep(0.3)  # until everything that was rotated is finished
+            await logs.has_only(*expected)
+
+    asyncio.run(follow())
+    assert logs.lost().keys() <= {"gaps"}
+
+
+def test_copy_that_is_found_before_its_original_is_seen_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written after a truncation and copied at once is read once."""
+    logs, copy = Logs(tmp_path), tmp_path / "logs" / "a.log-20261123"
+    logs.live.write_bytes(b"one\n")
+
+    async def follow() -> None:
+        refuse_watches(monkeypatch)
+        slow = Poller(active_secs=0.5)  # a scan finds the copy before
+        config = config_of(logs.state_dir, logs.directory, settle_secs=5)
+        async with running(config, logs.delivered, poller=slow) as agent:
+            await logs.has_only("one")
+            logs.live.write_bytes(b"two\nthree\n")
+            shutil.copy2(logs.live, copy)
+            await until(lambda: agent.sources.open_files == 3)
+            await logs.has_only("one", "two", "three")
+            os.truncate(logs.live, 0)
+            await logs.has_only("one", "two", "three")
+
+    asyncio.run(follow())
+    assert logs.lost() == {}
+
+
+def test_hard_link_is_no_second_file(tmp_path: Path) -> None:
+    """A file with a second name in another series is read once, also after a restart."""
+    logs = Logs(tmp_path)
+
+    async def follow() -> None:
+        append(logs.live, b"one\n")
+        for killed in (True, False):
+            async with logs.agent(killed=killed) as agent:
+                await logs.has_only("one")
+                if not (logs.directory / "b.log").exists():
+                    (logs.directory / "b.log").hardlink_to(logs.live)
+                await until(lambda agent=agent: agent.sources.open_files == 3)  # type: ignore[misc]
+                await logs.has_only("one")
+        append(logs.live, b"two\n")
+        async with logs.agent():
+            await logs.has_only("one", "two")
+            logs.live.unlink()
+            append(logs.directory / "b.log", b"three\n")
+            await logs.has_only("one", "two", "three")
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("names", [1, 2])
+def test_second_name_goes_on_where_the_first_was_left(tmp_path: Path, names: int) -> None:
+    """A file that loses one name, or both at once, is not read again by way of the other one."""
+    logs = Logs(tmp_path)
+    second = logs.directory / "b.log"
+
+    async def follow() -> None:
+        async with logs.agent() as agent:
+            append(logs.live, b"one\n")
+            await logs.has_only("one")
+            second.hardlink_to(logs.live)
+            await until(lambda: agent.sources.open_files == 3)
+            for path in (logs.live, second)[:names]:
+                path.unlink()
+            await until(lambda: agent.sources.open_files == 3 - names, within_secs=20)
+            await logs.has_only("one")
+        async with logs.agent():
+            if names == 1:
+                append(second, b"two\n")
+            await logs.has_only("one", *["two"][: 2 - names])
+
+    asyncio.run(follow())
+    assert logs.lost() == {}
+
+
+def test_inode_of_a_compressed_generation_is_used_again(tmp_path: Path) -> None:
+    """A generation that kubelet compressed leaves its inode to the next live file."""
+    logs = Logs(tmp_path)
+    expected = []
+
+    async def follow() -> None:
+        async with logs.agent():
+            for turn in range(8):
+                text = f"turn {turn}\n"
+                expected.append(text)
+                append(logs.live, docker_line(text, number=turn))
+                await until(lambda text=text: text in logs.logs)  # type: ignore[misc]
+                if logs.rotated.exists():
+                    compress(logs.rotated)
+                    spare = logs.directory / "spare.tmp"
+                    spare.touch()  # ext4 gives out the inode that has just become free
+                    (logs.directory / "a.log.1.gz").rename(logs.directory / f"a.log.{9 - turn}.gz")
+                    logs.live.rename(logs.rotated)
+                    spare.rename(logs.live)
+                else:
+                    logs.live.rename(logs.rotated)
+            await logs.has_only(*expected)
+
+    asyncio.run(follow())
+    assert logs.lost() == {}
+
+
+def test_compressed_beside_its_original_brings_nothing(tmp_path: Path) -> None:
+    """While gzip has not deleted the original there are two files of one content: one is read."""
+    logs = Logs(tmp_path)
+
+    async def follow() -> None:
+        append(logs.live, b"one\ntwo\n")
+        async with logs.agent() as agent:
+            await logs.has_only("one", "two")
+            logs.live.rename(logs.rotated)
+            logs.live.write_bytes(b"three\n")
+            data = gzip.compress(logs.rotated.read_bytes())
+            archive = logs.directory / "a.log.1.gz"
+            for part in (data[:5], data[5:15], data[15:]):
+                append(archive, part)
+                await logs.has_only("one", "two", "three")
+            logs.rotated.unlink()
+            await logs.has_only("one", "two", "three")
+            await until(lambda: agent.sources.open_files == 2)
+        async with logs.agent():
+            await logs.has_only("one", "two", "three")
+
+    asyncio.run(follow())
+    assert logs.lost() == {}
 
 
 def test_deleted_file_is_read_to_its_end(tmp_path: Path) -> None:

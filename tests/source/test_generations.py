@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shipper.model import Position, SavedFile
+from shipper.source.block import Limits
+from shipper.source.descriptors import Descriptors
 from shipper.source.directory import Directories
 from shipper.source.discover import Series
 from shipper.source.generations import Generations
-from shipper.source.identity import Identity
-from shipper.source.tail import Limits, Tail
+from shipper.source.identity import Identity, position_check
+from shipper.source.recognise import identify
+from shipper.source.tail import Tail
 
 
 class Follow:
@@ -18,14 +21,16 @@ class Follow:
 
     def __init__(self, stem: Path) -> None:
         self.saved: dict[str, SavedFile] = {}
-        self.deleted = 0
+        self.deleted = self.gaps = 0
         self.stem = str(stem)
         self.identity = Identity("n", self._saved_as)
         self.files = Generations(
             Series(self.stem, self.stem),
             Limits(4096, 4096),
             identity=self.identity,
+            descriptors=Descriptors(),
             on_deleted=self._on_deleted,
+            on_gap=self._on_gap,
         )
 
     def names(self) -> list[str]:
@@ -33,13 +38,15 @@ class Follow:
 
     def read(self, tail: Tail) -> bytes:
         assert tail.update()
-        assert tail.identify(self.identity, final=True)
+        assert identify(tail, self.identity, final=True)
         block = tail.read()
         return block.data if block else b""
 
     def keep(self, tail: Tail) -> None:
-        end, check = tail.position()
-        file = tail.saved_as(Position(end, {}, check))
+        end, check = tail.offset, position_check(tail.window)
+        assert tail.claim is not None
+        claim, position = tail.claim, Position(end, {}, check)
+        file = SavedFile(claim.key, claim.base, tail.stem, *tail.hint, position)
         self.saved[file.key] = file
 
     def _saved_as(self, base: str) -> list[SavedFile]:
@@ -47,6 +54,9 @@ class Follow:
 
     def _on_deleted(self) -> None:
         self.deleted += 1
+
+    def _on_gap(self) -> None:
+        self.gaps += 1
 
 
 @contextmanager
@@ -245,3 +255,22 @@ def test_series_is_gone_with_its_last_file(tmp_path: Path) -> None:
         assert not follow.files.gone()
         follow.files.close(list(follow.files.tails))
         assert follow.files.gone()
+
+
+def test_path_that_is_a_link_to_a_dated_file_shows_the_live_one(tmp_path: Path) -> None:
+    """Where the path is a link to the file of today, that is the live one, until the link moves."""
+    stem = tmp_path / "a.log"
+    for day in ("20261122", "20261123"):
+        (tmp_path / f"a.log.{day}").write_text(f"{day}\n")
+    stem.symlink_to("a.log.20261122")
+    with following(stem) as follow:
+        follow.files.refresh()
+        assert [tail.live for tail in follow.files.tails] == [True, False]
+        assert not follow.files.moved()
+        stem.unlink()
+        stem.symlink_to("a.log.20261123")
+        assert follow.files.moved()
+        follow.files.refresh()
+        assert follow.names() == ["a.log.20261122", "a.log"]
+        assert [tail.live for tail in follow.files.tails] == [False, True]
+        assert not follow.files.moved()

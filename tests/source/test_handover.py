@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shipper.buffer.chunk import Read
 from shipper.buffer.spool import Spool
 from shipper.metrics import Metrics
 from shipper.model import Documents, Position, SavedFile
 from shipper.pipeline.chain import Chain
+from shipper.pipeline.enrich import Enrichment
+from shipper.source.block import Limits
 from shipper.source.handover import Handover
 from shipper.source.identity import Identity
-from shipper.source.tail import Limits, Tail
+from shipper.source.recognise import identify
+from shipper.source.tail import Tail
 from tests.source.running import Delivered, config_of, counted, docker_line
 
 HOSTILE = docker_line("hostile\n", stream="stderr", number=9)
@@ -22,9 +27,16 @@ class Fragile(Chain):
     """A chain with a fault: it fails on one line, when it has taken all of its block."""
 
     def block(
-        self, block: bytes, offset: int, *, key: str, now: str, saved: Position | None = None
+        self,
+        block: bytes,
+        offset: int,
+        *,
+        key: str,
+        now: str,
+        saved: Position | None = None,
+        since: str = "",
     ) -> Documents:
-        documents = Chain.block(self, block, offset, key=key, now=now, saved=saved)
+        documents = Chain.block(self, block, offset, key=key, now=now, saved=saved, since=since)
         if HOSTILE in block:
             raise RecursionError
         return documents
@@ -37,11 +49,10 @@ class Reading:
         self.path = root / "a.log"
         self.spool = spool
         self.metrics = metrics
-        self.chain = Fragile(
-            "/a.log", tag=None, index_prefix="logstash", fields={}, max_record_bytes=1 << 20
-        )
+        enrichment = Enrichment(b',"tag":"a.log"}\n', "logstash")
+        self.chain = Fragile("a.log", enrichment, container=False, max_record_bytes=1 << 20)
         self.handover = Handover("/a.log", self.chain, spool=spool, metrics=metrics)
-        self.identity = Identity("n", spool.saved)
+        self.identity = Identity("n", spool.positions.of)
 
     def deliver(self, content: bytes, *, max_line_bytes: int = 1 << 20) -> SavedFile:
         """Hand over what is new in a file with this content; returns what is saved of it."""
@@ -50,13 +61,13 @@ class Reading:
             str(self.path), "/a.log", limits=Limits(min(1 << 18, max_line_bytes), max_line_bytes)
         )
         assert tail.update()
-        assert tail.identify(self.identity, final=False, held=self.handover.holds)
+        assert identify(tail, self.identity, final=False, held=self.handover.holds)
         while block := tail.read():
             self.handover.deliver(tail, block)
         assert tail.claim
         self.identity.release(tail.claim.key)
         tail.close()
-        (saved,) = self.spool.saved(tail.claim.base)
+        (saved,) = self.spool.positions.of(tail.claim.base)
         return saved
 
 
@@ -94,6 +105,23 @@ def test_positions_stand_behind_the_last_whole_line(tmp_path: Path) -> None:
     delivered, read = reading(tmp_path, steps)
     assert len(delivered.by_id) == 4
     assert read.spool.totals["read_bytes", ""] == 11
+
+
+def test_file_that_is_missed_is_missed_until_it_is_found(tmp_path: Path) -> None:
+    """I9: a part that is given up changes nothing in whether a restart looks for its file."""
+    begun = docker_line("begun", number=1)
+    seen: list[bool] = []
+
+    def steps(read: Reading) -> None:
+        saved = read.deliver(begun)
+        for awaited, streams in ((True, ["stderr"]), (False, ["stderr"]), (True, None)):
+            read.spool.append(Read(Documents(), (replace(saved, awaited=awaited),), 0))
+            read.handover.flush(streams)
+            (now,) = read.spool.positions.all()
+            seen.append(now.awaited)
+
+    reading(tmp_path, steps)
+    assert seen == [True, False, True]
 
 
 def test_waiting_part_pins_its_stream(tmp_path: Path) -> None:

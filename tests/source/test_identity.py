@@ -1,11 +1,12 @@
 """Identity: which file is which, by its head and its past rather than by its name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shipper.model import Position, SavedFile
-from shipper.source.identity import Claim, Identity, Looks, position_check, split_name
+from shipper.source.identity import Claim, Identity, Looks, position_check
 
 CONTAINER = "/var/lib/docker/containers/" + "ab" * 32 + "/" + "ab" * 32 + "-json.log"
 TIMED = b'{"log":"a\\n","stream":"stdout","time":"2026-11-23T10:11:12.123456789Z"}\n'
@@ -35,56 +36,23 @@ def claim(
     live: bool = True,
     compressed: bool = False,
     fits: bool = True,
+    copies: bool = False,
 ) -> Claim | None:
-    looks = Looks(inode, live=live, compressed=compressed, fits=lambda _: fits)
-    return identity.claim(stem, head, looks=looks)
+    looks = Looks(
+        (1, inode),
+        live=live,
+        compressed=compressed,
+        fits=lambda _: fits,
+        copies=lambda _: copies,
+    )
+    found = identity.claim(stem, head, looks=looks)
+    return found if isinstance(found, Claim) else None
 
 
 def taken(*args: object, **looks: object) -> Claim:
     found = claim(*args, **looks)  # type: ignore[arg-type]  # the same, without None
     assert found is not None
     return found
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("a.log", "a.log"),
-        ("a.log.1", "a.log"),
-        ("a.log.12.gz", "a.log"),
-        ("a.log.gz", "a.log"),
-        ("a.log-20261123", "a.log"),
-        ("a.log-20261123-2.gz", "a.log"),
-        ("0.log.20261123-101112", "0.log"),
-        ("0.log.20261123-101112.gz", "0.log"),
-        ("a.log.1.2", "a.log"),
-        ("a-20261123.log", "a-20261123.log"),
-        ("a.1.log", "a.1.log"),
-        (".1", ".1"),
-        ("syslog", "syslog"),
-        ("a.log.1.gz.tmp", "a.log.1.gz.tmp"),
-    ],
-)
-def test_name_is_split_into_stem_and_generation(name: str, stem: str) -> None:
-    """A rotation suffix and `.gz` are no part of the stem; what only looks a bit like one is."""
-    assert split_name(name)[0] == stem
-    assert split_name(stem)[0] == stem
-    assert split_name(name)[1].live == (name == stem)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["a.log.10.gz", "a.log.2.gz", "a.log.1", "a.log"],
-        ["a.log-20251231", "a.log-20261123", "a.log-20261123-2", "a.log"],
-        ["0.log.20261123-101112.gz", "0.log.20261123-101113", "0.log"],
-    ],
-)
-def test_generations_sort_from_the_oldest_to_the_live_one(names: list[str]) -> None:
-    """Higher numbers and earlier dates are older, and the file without a suffix is the newest."""
-    ages = [split_name(name)[1] for name in names]
-    assert ages == sorted(ages)
-    assert len(set(ages)) == len(ages)
 
 
 def test_key_of_container_file_is_the_same_after_lost_state() -> None:
@@ -149,7 +117,8 @@ def test_key_belongs_to_one_file_at_a_time() -> None:
     saved = Saved()
     identity = Identity("n", saved)
     saved.keep(before := taken(identity), inode=1)
-    assert taken(identity, live=False).key != before.key
+    assert taken(identity, live=False, inode=2).key != before.key
+    assert claim(identity, inode=1) is None, "a second name of the same file"
     identity.release(before.key)
     assert taken(identity).key == before.key
 
@@ -159,11 +128,30 @@ def test_compressed_file_waits_for_the_key_of_its_original() -> None:
     saved = Saved()
     identity = Identity("n", saved)
     before = taken(identity)
-    assert claim(identity, live=False, compressed=True, inode=2) is None
+    assert claim(identity, live=False, compressed=True, inode=2, copies=True) is None
     saved.keep(before, inode=1)
-    assert claim(identity, live=False, compressed=True, inode=2) is None
+    assert claim(identity, live=False, compressed=True, inode=2, copies=True) is None
     identity.release(before.key, deleted=True)
     assert taken(identity, live=False, compressed=True, inode=2).key == before.key
+
+
+def test_key_is_that_of_the_file_that_went_on_in_another_series() -> None:
+    """What is left of a file under its first name is no other file, whoever follows it by now."""
+    moved: dict[str, SavedFile] = {}
+
+    def identity() -> Identity:
+        return Identity("n", lambda _: [], saved_as=moved.get)
+
+    first = taken(identity(), TIMED)
+    position = Position(100, {}, position_check(b"x"))
+    moved[first.key] = SavedFile(first.key, "of b", "/b.log", 1, 1, position)
+    again = taken(identity(), TIMED, inode=2, live=False, compressed=True)
+    assert (again.key, again.base, again.position) == (first.key, first.base, position)
+    assert taken(identity(), TIMED, inode=2, fits=False).key != first.key
+    waiting = identity()
+    waiting.followed.add("/b.log")
+    moved[first.key] = replace(moved[first.key], position=replace(position, pins={"stdout": 50}))
+    assert taken(waiting, TIMED, inode=2, live=False, compressed=True).key != first.key
 
 
 def test_longest_past_is_preferred_among_equal_heads() -> None:

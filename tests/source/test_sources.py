@@ -98,6 +98,62 @@ def test_scan_alone_finds_new_files(
     asyncio.run(follow())
 
 
+def test_short_lived_files_are_seen(tmp_path: Path) -> None:
+    """Files that are there for half a second among thousands of others: scans come too seldom."""
+    place, delivered = Place(tmp_path), Delivered()
+    (tmp_path / "pods").mkdir()
+    for number in range(3000):
+        (place.logs / f"{number:04}.log").touch()
+    jobs = [f"job{number:02}" for number in range(40)]
+
+    async def follow() -> None:
+        config = config_of(tmp_path / "state", f"{place.logs}/*.log", scan_secs=60)
+        async with running(config, delivered) as agent, asyncio.TaskGroup() as group:
+            await until(lambda: agent.sources.open_files == 3001, within_secs=30)
+            for name in jobs:
+                group.create_task(run_job(name))
+                await asyncio.sleep(0.02)
+            await until(lambda: len(delivered.by_id) == 1 + 10 * len(jobs))
+
+    async def run_job(name: str) -> None:
+        """Write ten lines behind a link, as kubelet has it, and delete all of it soon after.
+
+        Some links come by a rename.
+        """
+        pod, link = tmp_path / "pods" / name, place.logs / f"{name}.log"
+        pod.mkdir()
+        (pod / "0.log").write_text("".join(f"{name} {number}\n" for number in range(10)))
+        link.with_suffix(".tmp").symlink_to(pod / "0.log")
+        if name.endswith("5"):
+            link.with_suffix(".tmp").rename(link)
+        else:
+            link.with_suffix(".tmp").unlink()
+            link.symlink_to(pod / "0.log")
+        await asyncio.sleep(0.5)
+        link.unlink()
+        shutil.rmtree(pod)
+
+    asyncio.run(follow())
+    assert delivered.logs == ["first", *(f"{name} {n}" for name in jobs for n in range(10))]
+
+
+def test_event_of_a_named_rotated_file_begins_no_series(tmp_path: Path) -> None:
+    """A rotated file that is named is read alone, also when it comes later."""
+    place, delivered = Place(tmp_path), Delivered()
+    named = place.logs / "b.log.1"
+
+    async def follow() -> None:
+        async with running(config_of(tmp_path / "state", named), delivered) as agent:
+            await until(lambda: agent.sources.followers == {} and not agent.sources.open_files)
+            (place.logs / "b.log").write_text("not this\n")
+            named.write_text("this\n")
+            await until(lambda: delivered.logs == ["this"])
+            assert list(agent.sources.followers) == [str(named)]
+
+    asyncio.run(follow())
+    assert delivered.logs == ["this"]
+
+
 def test_follower_ends_with_its_files(tmp_path: Path) -> None:
     """A series that is gone costs nothing any more, and one that comes back is followed again."""
     place, delivered = Place(tmp_path), Delivered()
@@ -160,12 +216,13 @@ def test_lag_is_what_is_there_and_not_read(tmp_path: Path) -> None:
             await until(lambda: agent.sources.lag_bytes == 0 and agent.sources.lag_secs == 0)
             delivered.away = True
             with (place.logs / "first.log").open("a", buffering=1) as file:
-                while not agent.spool.paused:  # by chunks that nobody ships
+                while agent.spool.has_room():  # until chunks that nobody ships have filled it
                     file.write("more\n")
                     await asyncio.sleep(0.005)
-                behind = agent.sources.lag_bytes
+                written = file.tell()
                 file.write("last\n")
-            assert agent.sources.lag_bytes == behind + 5
+            read = agent.sources.read_bytes
+            await until(lambda: agent.sources.lag_bytes == written + 5 - read)
             since = agent.sources.lag_secs
             await until(lambda: agent.sources.lag_secs > since + 0.3)
             delivered.away = False
@@ -183,11 +240,12 @@ def test_many_files_leave_the_event_loop_turning(tmp_path: Path) -> None:
         (logs / f"{number}.log").write_text(f"{number}\n" * 50)
 
     async def follow() -> float:
+        """Return the longest time without a turn, as a share of all: machines differ in speed."""
         async with running(config_of(tmp_path / "state", logs), delivered), turning() as delays:
-            await until(lambda: len(delivered.by_id) == 100_000, within_secs=30)
-            return max(delays)
+            await until(lambda: len(delivered.by_id) == 100_000, within_secs=60)
+            return max(delays) / sum(delays)
 
-    assert asyncio.run(follow()) < 0.5
+    assert asyncio.run(follow()) < 0.2
 
 
 def test_quiet_files_cost_little(tmp_path: Path) -> None:

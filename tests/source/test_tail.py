@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.model import Position, SavedFile
-from shipper.source.identity import Identity
-from shipper.source.tail import Block, Limits, Tail
+from shipper.source.block import Block, Limits
+from shipper.source.identity import Identity, position_check
+from shipper.source.recognise import identify
+from shipper.source.tail import Tail
 
 SMALL = Limits(block_bytes=64, max_line_bytes=200)
 
@@ -19,13 +21,13 @@ def identity_of(*saved: SavedFile) -> Identity:
     return Identity("n", lambda base: [file for file in saved if file.base == base])
 
 
-def blocks_of(tail: Tail, *, final: bool = True) -> list[Block]:
+def blocks_of(tail: Tail, *, final: bool = True, most_bytes: int = 1 << 20) -> list[Block]:
     """Read a file to its end; with `final`, its last half line, too."""
     assert tail.update()
-    assert tail.identify(identity_of(), final=final)
+    assert identify(tail, identity_of(), final=final)
     blocks = []
     while True:
-        block = tail.read()
+        block = tail.read(most_bytes)
         if block is None and not tail.scanning:
             break
         blocks += [block] if block else []
@@ -33,9 +35,9 @@ def blocks_of(tail: Tail, *, final: bool = True) -> list[Block]:
     return [*blocks, *([rest] if rest else [])]
 
 
-@given(st.lists(st.integers(0, 400), min_size=1, max_size=20), st.booleans())
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=20), st.booleans(), st.integers(1, 100))
 def test_blocks_are_the_bytes_of_the_file(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], ended: bool
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], ended: bool, most_bytes: int
 ) -> None:
     """I3: blocks follow one another without a gap, end at newlines, and hold each line as it is."""
     lines = [bytes([97 + n % 26]) * length + b"\n" for n, length in enumerate(lengths)]
@@ -44,11 +46,12 @@ def test_blocks_are_the_bytes_of_the_file(
     path.write_bytes(content or b"\n")
     tail = Tail(str(path), "/a.log", limits=SMALL)
     try:
-        blocks = blocks_of(tail)
+        blocks = blocks_of(tail, most_bytes=most_bytes)
     finally:
         tail.close()
     offset = 0
     for block in blocks:
+        assert len(block.data) <= most_bytes or block.data.count(b"\n") <= 1
         assert block.offset == offset
         whole = (content or b"\n")[offset : block.end]
         assert block.data == (whole[: SMALL.max_line_bytes] if block.cut else whole)
@@ -107,8 +110,8 @@ def test_short_head_waits_until_it_is_final(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"begin")
     tail = Tail(str(path), "/a.log", limits=SMALL)
-    assert not tail.identify(identity_of(), final=False)
-    assert tail.identify(identity_of(), final=True)
+    assert not identify(tail, identity_of(), final=False)
+    assert identify(tail, identity_of(), final=True)
     tail.close()
 
 
@@ -117,7 +120,7 @@ def test_empty_file_has_no_identity(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.touch()
     tail = Tail(str(path), "/a.log", limits=SMALL)
-    assert not tail.identify(identity_of(), final=True)
+    assert not identify(tail, identity_of(), final=True)
     tail.close()
 
 
@@ -125,15 +128,17 @@ def saved_after(path: Path) -> SavedFile:
     """Read a file to its end, and return what is saved of it then."""
     tail = Tail(str(path), "/a.log", limits=SMALL)
     blocks_of(tail)
-    end, check = tail.position()
+    end, check = tail.offset, position_check(tail.window)
     tail.close()
-    return tail.saved_as(Position(end, {}, check))
+    assert tail.claim
+    position = Position(end, {}, check)
+    return SavedFile(tail.claim.key, tail.claim.base, tail.stem, *tail.hint, position)
 
 
 def resumed(path: Path, saved: SavedFile) -> int:
     """Return the offset at which a file is read on."""
     tail = Tail(str(path), "/a.log", limits=SMALL)
-    assert tail.identify(identity_of(saved), final=True)
+    assert identify(tail, identity_of(saved), final=True)
     tail.close()
     return tail.offset
 
@@ -180,6 +185,19 @@ def test_rewritten_file_is_noticed(tmp_path: Path, by: bytes) -> None:
     tail.close()
 
 
+def test_rewritten_file_is_noticed_behind_a_hole(tmp_path: Path) -> None:
+    """While only a hole was read, the line after it tells: the hole of another file is like it."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"\0" * 9 + b"one\n")
+    tail = Tail(str(path), "/a.log", limits=SMALL)
+    assert identify(tail, identity_of(), final=False)
+    hole = tail.read()
+    assert (hole and hole.size, tail.update()) == (9, True)
+    path.write_bytes(b"\0" * 20 + b"two\n")
+    assert not tail.update()
+    tail.close()
+
+
 def test_growth_is_noticed_once_it_is_there(tmp_path: Path) -> None:
     """A file has changed when its size is another than at the last reading, whoever looked."""
     path = tmp_path / "a.log"
@@ -202,8 +220,8 @@ def test_compressed_file_without_its_end_is_not_identified(tmp_path: Path) -> No
     path, data = tmp_path / "a.log.1.gz", gzip.compress(CONTENT)
     path.write_bytes(data[:-20])
     tail = Tail(str(path), "/a.log", limits=SMALL)
-    assert not tail.identify(identity_of(), final=False)
-    assert tail.identify(identity_of(), final=True)
+    assert not identify(tail, identity_of(), final=False)
+    assert identify(tail, identity_of(), final=True)
     text = b"".join(block.data for block in blocks_of(tail))
     assert CONTENT.startswith(text)
     assert len(text) > 100
@@ -216,5 +234,44 @@ def test_compressed_file_that_is_none_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"no gzip")
     tail = Tail(str(path), "/a.log", limits=SMALL)
     with pytest.raises(OSError, match="not a gzip file"):
-        tail.identify(identity_of(), final=False)
+        identify(tail, identity_of(), final=False)
+    tail.close()
+
+
+@pytest.mark.parametrize(
+    ("nulls", "data"), [(0, b"a\n"), (1, b"a\n"), (5000, b"a\n"), (5000, b"a\0b\n"), (77, b"")]
+)
+@pytest.mark.parametrize("written", [True, False], ids=["written", "hole"])
+def test_data_begins_behind_the_nulls(
+    tmp_path: Path, nulls: int, data: bytes, *, written: bool
+) -> None:
+    """Leading NULs, written or never written, are passed, however long that takes."""
+    path = tmp_path / "a.log"
+    with path.open("wb") as file:
+        file.write(b"\0" * nulls if written else b"")
+        file.truncate(nulls)
+        file.seek(nulls)
+        file.write(data)
+    tail = Tail(str(path), "/a.log", limits=SMALL)
+    tail.update()
+    found = -1
+    for _ in range(100):  # each look is bounded
+        found = max(found, tail.first_data())
+    tail.close()
+    assert found == (nulls if data else -1)
+
+
+def test_look_without_reading_leaves_what_is_new_to_be_found(tmp_path: Path) -> None:
+    """Whoever only notes how long a file is does not make it one that was read: it has changed."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    tail = Tail(str(path), "/a.log", limits=SMALL)
+    blocks_of(tail)
+    with path.open("ab") as file:
+        file.write(b"two\n")
+    assert tail.update(reads=False)
+    assert (tail.seen_bytes, tail.size) == (8, (tail.size[0], 4))
+    assert tail.has_changed()
+    assert tail.update()
+    assert not tail.has_changed()
     tail.close()

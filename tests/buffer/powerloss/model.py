@@ -1,7 +1,8 @@
-"""A log file, a reader and a destination around the real spool, and what must hold of them (I1–I9).
+"""Log files, a reader and a destination around the real spool, and what must hold of them (I1–I9).
 
-Line `n` of the log file has the byte offset and the id `n`. The log file and the destination are
-outside the machine that loses its power: what they know stays known.
+There are two series of one file each. Line `n` of a file has the byte offset `n`, and the id `2n`
+in the first file, `2n + 1` in the second. The log files and the destination are outside the machine
+that loses its power: what they know stays known.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import TypeVar
 
 import pytest
 
-from shipper.buffer import state
+from shipper.buffer import schema, state
 from shipper.buffer.chunk import SUFFIX, Read, decompress, join, lines_of
 from shipper.buffer.disk import Disk
+from shipper.buffer.pace import Pace
 from shipper.buffer.spool import Spool
 from shipper.config import BufferConfig
 from shipper.metrics import Metrics
@@ -29,7 +31,7 @@ from tests.buffer.powerloss.disk import RecordingDisk
 from tests.buffer.powerloss.journal import Image, Journal, Kind, Link, Survives, Told
 from tests.buffer.powerloss.vfs import Fault, no_fault, recorded
 
-_KEY = "the-file"
+_FILES = ("one-file", "other-file")
 _SETTINGS = BufferConfig(flush_secs=60, min_free_percent=0)
 
 DELIVERED, DEAD = "destination", "dead letters"
@@ -37,9 +39,11 @@ DELIVERED, DEAD = "destination", "dead letters"
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Read some lines."""
+    """Read some lines of a file, whose series is noisy at the moment, or is not."""
 
     lines: int
+    file: int = 0
+    noisy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Ship:
 
 Action = Append | Seal | Ship
 MakeDisk = Callable[[Journal], Disk]
+Positions = tuple[int, int]
 Running = contextlib.AbstractAsyncContextManager["Machine"]
 _T = TypeVar("_T")
 
@@ -68,11 +73,14 @@ _T = TypeVar("_T")
 EVERYTHING = (
     Append(7),
     Seal(),
+    Append(4, file=1, noisy=True),
     Append(4),
-    Append(6),
+    Append(6, noisy=True),
     Seal(),
     Ship(),
-    Append(5),
+    Append(5, noisy=True),
+    Append(2),
+    Append(3, file=1),
     Ship(delivered=2, dead=3, parts=2),
     Seal(),
     Ship(delivered=0, parts=2),
@@ -107,42 +115,67 @@ def is_dropped(line: int) -> bool:
     return line % 5 == 3
 
 
+def ids_before(end: int, file: int, *, begin: int = 0) -> range:
+    """Return the lines of a file before an offset."""
+    return range(2 * begin + file, 2 * end + file, 2)
+
+
+class GivenPace(Pace):
+    """Says of every series what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noisy = False
+
+    def is_noisy(self, stem: str, *, now: float) -> bool:  # noqa: ARG002  # as Pace has it
+        return self.noisy
+
+
 class Machine:
     """The real spool with a model on both sides."""
 
     def __init__(self, spool: Spool, journal: Journal) -> None:
         self.spool = spool
         self._journal = journal
+        self._pace = GivenPace()
+        spool._lanes._pace = self._pace  # noqa: SLF001  # what a clock would decide
 
     @property
-    def position(self) -> int:
-        """How far the file was read, as the spool has it."""
-        return max((file.position.end for file in self.spool.saved(_KEY)), default=0)
+    def positions(self) -> Positions:
+        """How far the files were read, as the spool has it."""
+        first, second = (
+            max((file.position.end for file in self.spool.positions.of(key)), default=0)
+            for key in _FILES
+        )
+        return first, second
 
     async def do(self, action: Action) -> None:
         """Do one thing."""
         match action:
-            case Append(lines):
-                await self.read(lines)
+            case Append(lines, file, noisy):
+                self._pace.noisy = noisy
+                await self.read(lines, file)
             case Seal():
                 await self.spool.flush()
             case Ship():
                 await self._ship(action)
 
-    async def read(self, lines: int) -> None:
+    async def read(self, lines: int, file: int) -> None:
         """Read lines behind the position."""
-        await self.spool.room()
-        block = range(self.position, self.position + lines)
-        kept = [n for n in block if not is_dropped(n)]
+        key = _FILES[file]
+        await self.spool.room(key)
+        begin = self.positions[file]
+        kept = [n for n in ids_before(begin + lines, file, begin=begin) if not is_dropped(n)]
         dropped = {"rule": lines - len(kept)}
         documents = Documents(body_of(kept), len(kept), len(kept), dropped)
-        file = SavedFile(_KEY, _KEY, "/log", 1, 1, Position(block.stop))
-        self.spool.append(Read(documents, (file,), lines))
+        saved = SavedFile(key, key, key, 1, 1, Position(begin + lines))
+        self.spool.append(Read(documents, (saved,), lines))
 
-    async def drain(self, end: int) -> None:
-        """Read to the end and deliver everything."""
-        if self.position < end:
-            await self.read(end - self.position)
+    async def drain(self, ends: Positions) -> None:
+        """Read to the ends and deliver everything."""
+        for file, (end, position) in enumerate(zip(ends, self.positions, strict=True)):
+            if position < end:
+                await self.read(end - position, file)
         await self.spool.flush()
         while self.spool.buffered_chunks:
             await self._ship(Ship())
@@ -188,13 +221,13 @@ class Recording:
         root: The state directory.
         journal: What was done below it.
         begin: The first point at which the run can crash.
-        lines: How long the log file was in the end.
+        lines: How long the log files were in the end.
     """
 
     root: Path
     journal: Journal
     begin: int
-    lines: int
+    lines: Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +237,7 @@ class Crash:
     image: Image
     delivered: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()
-    lines: int = 0
+    lines: Positions = (0, 0)
 
 
 def record(
@@ -223,7 +256,7 @@ def record(
     journal.add(Told(DEAD, tuple(found.dead)))
     begin = len(journal.operations)
     lines = _run(_record(actions, _running(root, journal, disk(journal), fault)))
-    return Recording(root, journal, begin, max(lines, found.lines))
+    return Recording(root, journal, begin, _furthest(lines, found.lines))
 
 
 def crash(recording: Recording, at: int, survives: Survives) -> Crash:
@@ -316,14 +349,14 @@ def chance(seed: int) -> Survives:
 
 def with_pragma(monkeypatch: pytest.MonkeyPatch, pragma: str) -> None:
     """Let each state.db that is opened have another setting."""
-    original = state._open  # noqa: SLF001  # the connection is made nowhere else
+    original = schema.open_database
 
     def opened(path: Path) -> sqlite3.Connection:
         db = original(path)
         db.execute(f"PRAGMA {pragma}")
         return db
 
-    monkeypatch.setattr(state, "_open", opened)
+    monkeypatch.setattr(state, "open_database", opened)
 
 
 def _run(work: Coroutine[None, None, _T]) -> _T:
@@ -333,13 +366,17 @@ def _run(work: Coroutine[None, None, _T]) -> _T:
         raise group.exceptions[0] from None
 
 
-async def _record(actions: Sequence[Action], running: Running) -> int:
+async def _record(actions: Sequence[Action], running: Running) -> Positions:
     async with running as machine:
-        lines = machine.position
+        lines = machine.positions
         for action in actions:
             await machine.do(action)
-            lines = max(lines, machine.position)
+            lines = _furthest(lines, machine.positions)
         return lines
+
+
+def _furthest(one: Positions, other: Positions) -> Positions:
+    return max(one[0], other[0]), max(one[1], other[1])
 
 
 async def _check(crash: Crash, root: Path) -> None:
@@ -349,23 +386,28 @@ async def _check(crash: Crash, root: Path) -> None:
         await machine.drain(crash.lines)
         _check_totals(machine.spool)
     told = before | after.told(len(after.operations), DELIVERED)
-    lost = [n for n in range(crash.lines) if n not in told and not is_dropped(n)]
+    lost = [n for n in _lines_of(crash.lines) if n not in told and not is_dropped(n)]
     if lost:
         raise Violation(f"I2: lines {lost} are nowhere")
 
 
 def _check_start(machine: Machine, told: frozenset[int]) -> None:
     _check_totals(machine.spool)
-    chunks, position = machine.buffered(), machine.position
+    chunks, positions = machine.buffered(), machine.positions
     buffered = [n for chunk in chunks for n in chunk]
     if len(buffered) != len(set(buffered)):
         raise Violation(f"I2: a line is in two chunks: {chunks}")
-    if any(n >= position for n in buffered):
-        raise Violation(f"I1: {buffered} are in chunks, and the position is {position}")
+    read = _lines_of(positions)
+    if not set(buffered) <= set(read):
+        raise Violation(f"I1: {buffered} are in chunks, and the positions are {positions}")
     known = told.union(buffered)
-    ahead = [n for n in range(position) if n not in known and not is_dropped(n)]
+    ahead = [n for n in read if n not in known and not is_dropped(n)]
     if ahead:
-        raise Violation(f"I1, I6: the position is {position}, and {ahead} are nowhere")
+        raise Violation(f"I1, I6: the positions are {positions}, and {ahead} are nowhere")
+
+
+def _lines_of(ends: Positions) -> list[int]:
+    return [n for file, end in enumerate(ends) for n in ids_before(end, file)]
 
 
 def _check_totals(spool: Spool) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from shipper.buffer import chunk as chunks
-from shipper.buffer import ledger, spool
+from shipper.buffer import lanes, ledger, spool
 from shipper.buffer.chunk import OpenChunk
 from shipper.buffer.disk import Disk
 from shipper.buffer.state import Totals
-from shipper.model import Chunk
+from shipper.model import Chunk, SavedFile
 from tests.buffer.powerloss.disk import RecordingDisk
 from tests.buffer.powerloss.model import (
     EVERYTHING,
@@ -80,6 +80,18 @@ class SteppingLedger(ledger.Ledger):
         self.state.replace(chunk.name, parts, totals=Totals())
 
 
+class RestlessLanes(lanes.Lanes):
+    """Lets a series change its lane whenever it likes."""
+
+    def of(self, stem: str, *, now: float) -> lanes.OpenLane:
+        for lane in self._lanes:
+            lane.stems.clear()
+        return super().of(stem, now=now)
+
+    def _holding(self, _file: SavedFile) -> None:
+        return None
+
+
 def _write_in_place(disk: Disk, path: Path, *, data: bytes) -> None:
     descriptor = disk.create(path)
     disk.write(descriptor, data)
@@ -106,6 +118,16 @@ def test_a_wrong_order_is_found_out(
     assert invariant in violation_after_start(recording, tmp_path)
 
 
+def test_a_careless_change_of_lane_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model notices a position that is sealed before the lines that lie before it."""
+    monkeypatch.setattr(spool, "Lanes", RestlessLanes)
+    recording = record(tmp_path / "run", EVERYTHING)
+    monkeypatch.undo()
+    assert "I6" in violation_after_start(recording, tmp_path)
+
+
 def test_a_careless_write_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model notices a chunk file that is written in its place without a sync."""
     monkeypatch.setattr(chunks, "write", _write_in_place)
@@ -119,6 +141,6 @@ def test_a_database_that_does_not_sync_is_found_out(
 ) -> None:
     """The model notices that SQLite commits without a sync."""
     with_pragma(monkeypatch, "synchronous = OFF")
-    recording = record(tmp_path / "run", [Append(5), Seal(), Ship(), Append(4), Seal(), Ship()])
+    recording = record(tmp_path / "run", [Append(5), Seal(), Ship(), Append(4), Seal(), Ship()] * 2)
     monkeypatch.undo()
     assert "I1" in violation_after_start(recording, tmp_path)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.sink.backoff import wait_secs
+from shipper.backoff import wait_secs
 
 failures = st.integers(1, 10**6)
 chances = st.floats(0, 1, exclude_max=True)
