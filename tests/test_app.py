@@ -129,7 +129,7 @@ def test_reading_deleted_files_at_a_stop_is_part_of_the_grace(tmp_path: Path) ->
             await until(lambda: run.seen.last.lag_bytes == size // 9)
             started = time.monotonic()
             await run.end()
-            assert 1.9 <= time.monotonic() - started < 2.8
+            assert 1.9 <= time.monotonic() - started < 3.6  # twice the grace would be 4
 
     asyncio.run(run())
 

@@ -440,6 +440,26 @@ def test_name_that_is_not_the_servers_works_unverified(
             assert agent.stop() == 0
 
 
+def test_name_that_ceases_to_be_the_servers_works_unverified(
+    api: KubernetesApi, fake: FakeElasticsearch, tmp_path: Path, prefix: str
+) -> None:
+    """A certificate that is replaced by one without the name in mid-run changes nothing either."""
+    with (
+        scene(api, tmp_path, fake=fake, prefix=prefix, host=SERVICE, verify_ssl=False) as here,
+        ExitStack() as end,
+    ):
+        here.make_pod(f"{prefix}-0")
+        with agent_in(here) as agent:
+            here.until_enriched(agent, f"{prefix}-0")
+            end.callback(sign_again, here)
+            sign_for_another(here)
+            here.pipe.cut()
+            here.make_pod(f"{prefix}-1")
+            here.until_enriched(agent, f"{prefix}-1")
+            assert 'shipper_kube_faults_total{reason="tls"} 0.0' in agent.get("/metrics")[1]
+            assert agent.stop() == 0
+
+
 def test_kubeconfig_of_an_administrator_works(
     api: KubernetesApi, fake: FakeElasticsearch, tmp_path: Path, prefix: str
 ) -> None:

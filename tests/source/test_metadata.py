@@ -611,7 +611,7 @@ def test_a_hostile_config_of_docker_says_nothing(
     make(tmp_path / "config.v2.json")
     started = time.monotonic()
     made = metadata(log)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
     assert made.names == Names("ab" * 32)
 
 
