@@ -29,6 +29,7 @@ from tests.servers.docker import IMAGE, PAUSE, DockerEngine
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.kubectl import Kubectl
 from tests.servers.node import Node
+from tests.servers.node_files import SERVICE
 from tests.servers.process import ServerError, wait_until
 
 pytestmark = pytest.mark.timeout(900)  # the first one builds the image and waits for the node
@@ -40,6 +41,8 @@ JOB_PODS, JOB_LINES = 5, 10
 LONG_CHARS, LONG_LINES = 40_000, 3
 """A line that containerd writes in three parts."""
 SECURED_PORT = 9201
+PRIVILEGES = ["create_doc", "auto_configure"]
+"""What docs/install.md says that the agent's user needs."""
 LISTENS = "0A"
 """The state of a socket, in the kernel's table."""
 STATES = Path(__file__).parents[1] / "states"
@@ -93,11 +96,12 @@ def deployment(
 def undisturbed(
     cluster: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Deployment:
-    """An agent whose token is to be renewed; in a namespace of its own, in the node's network."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    made = Deployment.copy(
-        cluster.kubectl, folder, url=cluster.url, image=image, suffix="-undisturbed"
-    )
+    """An agent whose token is to be renewed; in a namespace of its own, in the node's network.
+
+    It knows Elasticsearch by the name of a service; the others know it by its address.
+    """
+    folder, url = tmp_path_factory.mktemp("undisturbed"), f"http://{SERVICE}:{ELASTICSEARCH_PORT}"
+    made = Deployment.copy(cluster.kubectl, folder, url=url, image=image, suffix="-undisturbed")
     made.patch(OWN_TOKEN)
     made.edit(CONFIG, {"    exclude: []": '    exclude: ["flood-*"]'})  # one agent is enough for it
     made.apply()
@@ -270,9 +274,10 @@ def _set_schema(state: Path, version: int) -> int:
 
 
 def test_elasticsearch_with_tls_and_a_login(cluster: Cluster, image: str, tmp_path: Path) -> None:
-    """The overlay's three settings are all that it takes."""
+    """The overlay's three settings are all that it takes, and a user who may do but two things."""
     login = "agent:Secret-1"
-    with Elasticsearch.start("9.5.3", login=login) as secured:
+    users = {login: {"indices": [{"names": ["logs-secured-*"], "privileges": PRIVILEGES}]}}
+    with Elasticsearch.start("9.5.3", login="boss:Secret-2", users=users) as secured:
         url = f"https://{cluster.node.let_in(secured.port, at=SECURED_PORT, tls=True)}"
         made = Deployment.copy(
             cluster.kubectl, tmp_path / "manifests", url=url, image=image, suffix="-secured"

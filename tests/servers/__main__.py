@@ -82,6 +82,7 @@ def _fetch(chosen: argparse.Namespace) -> int:
         print(kubernetes_binaries.fetch())
         print(kubernetes_binaries.fetch_node())
         print(packages.fetch_cni())
+        print(packages.fetch_name_server())
     return 0
 
 

@@ -35,6 +35,7 @@ REQUEST_SECONDS = 60.0
 PAGE = 5_000
 """Documents a page of `documents`; servers refuse more than 10,000."""
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+NO_USERS: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 LENIENT = "ignore_unavailable=true&allow_no_indices=true"
 """An index that is not there yet has no documents; it is no error."""
 
@@ -49,6 +50,7 @@ class Elasticsearch:
     settings: Mapping[str, str]
     heap: str
     login: str
+    users: Mapping[str, Mapping[str, object]]
     pid: int = field(default=0, init=False)
     _process: Process | None = field(default=None, init=False)
 
@@ -62,10 +64,12 @@ class Elasticsearch:
         data: Path | None = None,
         heap: str = "512m",
         login: str = "",
+        users: Mapping[str, Mapping[str, object]] = NO_USERS,
     ) -> Self:
         """A server that answers; on a free port, with data that end with it, unless given.
 
-        With a login (`name:password`) it answers nobody else; not versions before 7.17.
+        With a login (`name:password`) it answers nobody else, but for users, logins by role; not
+        versions before 7.17.
 
         Raises:
             ServerError: it did not start; the text ends with the last lines of its log.
@@ -76,7 +80,7 @@ class Elasticsearch:
         port = port or free_port()
         secure = {"xpack.security.enabled": "true"} if login else {}
         chosen = {"http.port": str(port), **own, **secure, **settings}
-        server = cls(version, port, folder, chosen, heap, login)
+        server = cls(version, port, folder, chosen, heap, login, users)
         try:
             server.restart()
         except BaseException:
@@ -127,6 +131,8 @@ class Elasticsearch:
         releases.configure(self.version, self.folder, self.settings)
         if self.login:
             releases.add_user(self.version, self.folder, self.login)
+        for login, role in self.users.items():
+            releases.add_user(self.version, self.folder, login, role)
         (self.folder / "pid").unlink(missing_ok=True)
         self._process = Process.start(
             releases.command(self.version, self.folder),

@@ -1,11 +1,11 @@
 """A real Kubernetes of one node that leaves the machine as it was.
 
 Theory of operation: the node lives in a pid, a mount and a network namespace of its own, under a
-small init, as the Docker engine does (`docker.py`): etcd, kube-apiserver, controller manager,
-scheduler, containerd and kubelet are started into these. When the init ends, the kernel kills
-everything in there, the mounts are gone and so are the addresses. The node's /var/log and /var/lib
-are folders of the run's folder, where tests look at them from outside. A server of the tests, on
-this machine's loopback, is let in by a forwarder.
+small init, as the Docker engine does (`docker.py`): etcd, a name server, kube-apiserver, controller
+manager, scheduler, containerd and kubelet are started into these. When the init ends, the kernel
+kills everything in there, the mounts are gone and so are the addresses. The node's /var/log and
+/var/lib are folders of the run's folder, where tests look at them from outside. A server of the
+tests, on this machine's loopback, is let in by a forwarder.
 """
 
 import os
@@ -32,6 +32,7 @@ STOP_SECONDS = 5.0
 IMPORT_SECONDS = 120.0
 PROGRAMS = (
     "etcd",
+    "dnsmasq",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
@@ -194,7 +195,9 @@ class Node:
     def _run(self, name: str) -> None:
         command = [*self._inside("--mount", "--pid", "--net"), *self.files.command(name)]
         log = self.files.folder / f"{name}.log"
-        self._processes[name] = Process.start(command, log=log, env=self._environment())
+        unpacked = packages.fetch_name_server() if name == "dnsmasq" else packages.fetch()
+        environment = packages.environment(unpacked, self.files.folder)
+        self._processes[name] = Process.start(command, log=log, env=environment)
 
     def _environment(self) -> dict[str, str]:
         return packages.environment(packages.fetch(), self.files.folder)

@@ -18,6 +18,11 @@ ADDRESS = "192.168.77.1"
 """The node's own: where Elasticsearch is, too."""
 API_ADDRESS = "10.96.0.1"
 """The first of the services' range: Kubernetes gives it to its own API."""
+NAMES_ADDRESS = "10.96.0.10"
+"""Where kubelet sends pods for the addresses of names."""
+DOMAIN = "cluster.local"
+SERVICE = "elasticsearch.logging"
+"""A service's name, as pods of any namespace call it; it is at the node's address."""
 PODS = "10.244.0.0/24"
 SERVICES = "10.96.0.0/16"
 ROTATE_BYTES = 1 << 20
@@ -96,6 +101,7 @@ class NodeFiles:
         """What starts a program."""
         return {
             "etcd": self._etcd_command,
+            "dnsmasq": self._names_command,
             "kube-apiserver": self._api_command,
             "kube-controller-manager": self._controllers_command,
             "kube-scheduler": self._scheduler_command,
@@ -121,7 +127,10 @@ class NodeFiles:
 
     def _setup(self) -> str:
         """Make the namespaces the node's own; they were copies of the machine's."""
-        busybox, addresses = packages.path(packages.fetch(), "busybox"), (ADDRESS, API_ADDRESS)
+        busybox, addresses = (
+            packages.path(packages.fetch(), "busybox"),
+            (ADDRESS, API_ADDRESS, NAMES_ADDRESS),
+        )
         binds = [(self.var_log, "/var/log"), (self.var_lib, "/var/lib")]
         sysctls = [
             (self.folder / "sysctl" / name.replace("/", "."), f"/proc/sys/{name}")
@@ -164,8 +173,8 @@ class NodeFiles:
             "failSwapOn": False,
             "makeIPTablesUtilChains": False,
             "resolvConf": f"{self.folder}/resolv.conf",
-            "clusterDomain": "cluster.local",
-            "clusterDNS": ["10.96.0.10"],
+            "clusterDomain": DOMAIN,
+            "clusterDNS": [NAMES_ADDRESS],
             "staticPodPath": str(self.static_pods),
             "volumePluginDir": f"{self.folder}/plugins",
             "containerLogMaxSize": f"{ROTATE_BYTES}",
@@ -223,6 +232,15 @@ state = "{self.folder}/containerd-state"
             *("--listen-client-urls", clients, "--advertise-client-urls", clients),
             *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
             *("--initial-cluster", f"test={peers}", "--log-level", "warn"),
+        ]
+
+    def _names_command(self) -> list[str]:
+        return [
+            str(packages.fetch_name_server() / "usr/sbin/dnsmasq"),
+            *("--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"),
+            *("--no-resolv", "--no-hosts", f"--local=/{DOMAIN}/"),
+            *(f"--listen-address={NAMES_ADDRESS}", "--bind-interfaces", "--log-facility=-"),
+            f"--address=/{SERVICE}.svc.{DOMAIN}/{ADDRESS}",
         ]
 
     def _api_command(self) -> list[str]:

@@ -23,6 +23,10 @@ PACKAGES = (
     *("libdevmapper1.02.1", "libseccomp2"),  # libraries that not every machine has
 )
 CNI_PACKAGES = ("containernetworking-plugins",)
+NAME_SERVER_PACKAGES = (
+    *("dnsmasq-base", "libdbus-1-3", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0"),
+    *("libnftables1", "libnftnl11", "libjansson4", "libxtables12"),
+)
 PROGRAMS = MappingProxyType(
     {
         "dockerd": ("usr/sbin/dockerd",),
@@ -54,6 +58,15 @@ def fetch_cni() -> Path:
     """
     folder = cached(f"cni-{_release()}", partial(_download, CNI_PACKAGES))
     return folder / "usr/lib/cni"
+
+
+def fetch_name_server() -> Path:
+    """The folder of dnsmasq, downloaded the first time.
+
+    Raises:
+        ServerError: apt or dpkg failed.
+    """
+    return cached(f"name-server-{_release()}", partial(_download, NAME_SERVER_PACKAGES))
 
 
 def environment(unpacked: Path, home: Path) -> dict[str, str]:

@@ -104,12 +104,18 @@ def configure(version: str, run: Path, settings: Mapping[str, str]) -> None:
     (config / "elasticsearch.yml").write_text("".join(lines), encoding="utf-8")
 
 
-def add_user(version: str, run: Path, login: str) -> None:
-    """Makes `name:password` a superuser of a configured server that has security."""
+def add_user(version: str, run: Path, login: str, role: Mapping[str, object] | None = None) -> None:
+    """Makes `name:password` a user of a configured server that has security.
+
+    Its role is that of Elasticsearch's API; without one the user is a superuser.
+    """
     name, _, password = login.partition(":")
+    if role:
+        with (run / "config" / "roles.yml").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({name: role}))  # JSON is YAML
     tool(
         *(*_unprivileged(), f"{fetch(version)}/bin/elasticsearch-users", "useradd", name),
-        *("-p", password, "-r", "superuser"),
+        *("-p", password, "-r", name if role else "superuser"),
         seconds=TOOL_SECONDS,
         env=environment(version, run, "64m"),
     )
