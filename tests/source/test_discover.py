@@ -2,12 +2,11 @@
 
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from shipper.config import SourceConfig
 from shipper.source.discover import Series, scan
+from tests.cost import costs
 from tests.nobody import as_nobody
 
 
@@ -184,17 +183,7 @@ def test_scan_of_many_files_is_cheap(tmp_path: Path) -> None:
 
     config = source(tmp_path)
     assert len(scan(config).series) == 10_000
-    assert least_cost(lambda: scan(config)) < 25 * least_cost(ask_for_each)
-
-
-def least_cost(do: Callable[[], object]) -> float:
-    """Return the CPU-seconds of this thread for the cheapest of five times."""
-    costs = []
-    for _ in range(5):
-        started = time.thread_time()
-        do()
-        costs.append(time.thread_time() - started)
-    return min(costs)
+    assert min(costs(lambda: scan(config))) < 25 * min(costs(ask_for_each))
 
 
 def test_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:

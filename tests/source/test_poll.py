@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from shipper.source.poll import Look, Poller
+from tests.cost import uncollected
 from tests.source.running import until
 
 QUIET_SECS, BUSY_SECS = 1e6, 0.0
@@ -301,12 +301,3 @@ def test_many_quiet_files_leave_the_loop_to_others(path: Path) -> None:
 
     with uncollected():  # a collection of the whole suite's objects would be somebody's turn
         assert asyncio.run(longest_turn_secs()) < 0.02
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

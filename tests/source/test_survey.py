@@ -10,6 +10,7 @@ import pytest
 from shipper.config import SourceConfig
 from shipper.source.discover import Scan, scan
 from shipper.source.survey import Survey
+from tests.cost import costs
 from tests.source.faulty import Faulty
 
 TICK_SECS = 0.02
@@ -197,10 +198,5 @@ def test_many_quiet_files_cost_little(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"{number}.log").touch()
     survey = Survey([SourceConfig(paths=[str(tmp_path)])])
-    costs = []
-    for _ in range(6):
-        started = time.thread_time()
-        survey.look()
-        costs.append(time.thread_time() - started)
-        time.sleep(TICK_SECS)
-    assert min(costs[2:]) < min(costs[:2]) / 2
+    looks = costs(survey.look, times=6, pause_secs=TICK_SECS)
+    assert min(looks[2:]) < min(looks[:2]) / 2
