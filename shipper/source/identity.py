@@ -214,14 +214,19 @@ class Identity:
 
     def _resumed_or_copy(
         self, file: SavedFile, looks: Looks, *, first: FirstLine, original: str
-    ) -> Claim | CopyOf:
-        """Take a free key, unless another file has a better claim to it, or this to another one."""
+    ) -> Claim | CopyOf | None:
+        """Take a free key, unless another file has a better claim to it, or this to another one.
+
+        The other one may have its own, by its name in another series: it will not take this one,
+        and whoever waits for that would wait for ever.
+        """
         if _is_at_place(file, looks):
             return self._resumed(file, looks)
         if original:  # all its bytes say so, those before a position less
             return CopyOf(original)
         if not first.timed and looks.yields(file):
-            return CopyOf(file.key)
+            known = self.knows((file.device, file.inode))
+            return None if known else CopyOf(file.key)
         return self._resumed(file, looks)
 
     def _may_be(self, file: SavedFile, looks: Looks, *, timed: bool) -> bool:

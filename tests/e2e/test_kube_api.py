@@ -601,13 +601,18 @@ def test_version_that_is_too_old_for_the_first_watch(
         here.pipe.stall_at(b"watch=1")
         with running(here.setup) as agent:
             agent.until(lambda: not here.pipe.flows, "the watch is asked for")
-            here.make_pod(f"{prefix}-1")
-            api.restart()
-            here.pipe.cut()
-            here.pipe.flow()
-            here.until_enriched(agent, f"{prefix}-1")
-            assert 'shipper_kube_faults_total{reason="expired"} 1.0' in agent.get("/metrics")[1]
+            let_version_expire(here, agent, pod=f"{prefix}-1")
             assert agent.stop() == 0
+
+
+def let_version_expire(scene: Scene, agent: Agent, *, pod: str) -> None:
+    """Restart the server while the agent hears nothing; it lists anew, and learns of this pod."""
+    scene.make_pod(pod)
+    scene.api.restart()
+    scene.pipe.cut()
+    scene.pipe.flow()
+    scene.until_enriched(agent, pod)
+    assert 'shipper_kube_faults_total{reason="expired"} 1.0' in agent.get("/metrics")[1]
 
 
 @pytest.mark.parametrize(
@@ -637,12 +642,7 @@ def test_version_that_is_too_old_is_listed_anew(
         with running(here.setup) as agent:
             here.until_enriched(agent, f"{prefix}-0")
             here.pipe.stall()
-            here.make_pod(f"{prefix}-1")
-            api.restart()
-            here.pipe.cut()
-            here.pipe.flow()
-            here.until_enriched(agent, f"{prefix}-1")
-            assert 'shipper_kube_faults_total{reason="expired"} 1.0' in agent.get("/metrics")[1]
+            let_version_expire(here, agent, pod=f"{prefix}-1")
             assert agent.stop() == 0
 
 

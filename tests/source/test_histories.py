@@ -265,6 +265,10 @@ NAMES = {
         Setup(main="plain", appends=False),
         "write:443 rest:300 stop link:772 rest:236 compress:801 stop write:276 reopen:1 compress",
     ),
+    "second name known first, what begins alike waits for its key": (
+        Setup(linked=True, banner=BANNER),
+        "rest:448 link:754 down rotate write_other copy",
+    ),
     "inode in another series": (
         Setup(linked=True, banner=BANNER),
         "retarget rest:12 rotate down retarget write",
