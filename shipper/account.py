@@ -124,6 +124,7 @@ class Account:
         return Snapshot(
             paths=tuple(follower.series.path for follower in sources.followers.values()),
             skipped=sources.skipped,
+            unread=tuple(sources.unread),
             read_bytes=sources.read_bytes,
             lag_bytes=sources.lag_bytes,
             lag_secs=sources.lag_secs,
@@ -226,11 +227,10 @@ class Account:
         return Counter({**spool.totals, ("buffered", ""): spool.buffered_documents})
 
     async def _files(self) -> list[FileStatus]:
-        """Return the open files, looked at anew where nobody else looks."""
+        """Return the open files, as of the last look at them."""
         assert self._parts is not None  # noqa: S101  # nothing is checked before `begin`
         files: list[FileStatus] = []
         for number, follower in enumerate(list(self._parts.sources.followers.values()), 1):
-            _ = follower.lag_bytes  # looks at its files while reading is paused
             files += follower.status().files
             if number % _SERIES_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -190,7 +190,7 @@ def _run(options: argparse.Namespace) -> int:
         done = asyncio.run(app.run(config, run_options, view=view))
     if options.once:
         print(terminal.summary(done, time.monotonic() - started), file=sys.stderr)
-    return 0
+    return 1 if done.unread else 0
 
 
 def _check(options: argparse.Namespace) -> int:

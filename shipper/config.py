@@ -32,6 +32,8 @@ from shipper.section import STRICT, Name, Secs
 from shipper.yamlfile import read_tree
 
 _USER_IN_URL = re.compile(r"(?<=//)\S*@")
+_USER_ANYWHERE = re.compile(r"(?<=['\"])((?:https?://)?).*@")
+"""For what should be a URL: its scheme may be what is missing."""
 _SECRETS = re.compile(r"password|api_key")
 
 Secret = Annotated[SecretStr, AfterValidator(allowed.one_line)]
@@ -253,6 +255,8 @@ def _explain(loc: tuple[int | str, ...], kind: str, *, fault: Mapping[str, Any])
     given = fault["input"]
     is_hidden = isinstance(given, dict | list | BaseModel | SecretStr) or _SECRETS.search(key)
     shown = "" if is_hidden or kind == "missing" else f" (given: {given!r})"
+    if key.endswith("url"):
+        shown = _USER_ANYWHERE.sub(r"\1…@", shown)
     return f"{key}: {message}{_USER_IN_URL.sub('…@', shown)}"
 
 

@@ -1,5 +1,6 @@
 """The command line: what is printed where, and with which exit status."""
 
+import gzip
 import json
 import signal
 import subprocess
@@ -101,6 +102,15 @@ def test_once_prints_documents_and_a_summary() -> None:
     assert again.stderr.splitlines()[-1].startswith("nothing new in 1 file")
     forgotten = shipper("run", "logs", "--once", "--output", "stdout", "--from-beginning")
     assert texts(forgotten.stdout) == ["one\n", "two\n"]
+
+
+def test_once_fails_where_a_file_could_not_be_read() -> None:
+    """The rest is delivered; exit status and summary say that something is left."""
+    Path("logs/a.log.2.gz").write_bytes(gzip.compress(b"zero\n")[:-8] + bytes(8))
+    done = shipper("run", "logs", "--once", "--output", "stdout")
+    assert done.returncode == 1
+    assert {"one\n", "two\n"} <= set(texts(done.stdout))
+    assert done.stderr.splitlines()[-1].endswith("(1 cannot be read: a.log.2.gz)")
 
 
 def test_file_that_is_named_is_read_whatever_its_name() -> None:

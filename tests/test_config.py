@@ -204,6 +204,10 @@ def test_good_value_is_taken(key: str, value: object, taken: object) -> None:
         {"url": f"http://user:{SECRET}@host:9200"},
         {"url": f"http://user:pa/{SECRET}@host"},
         {"url": f"ftp://{SECRET}@host"},
+        {"url": f"user:{SECRET}@host:9200"},
+        {"url": f"user:{SECRET} //x@host:9200"},
+        {"url": f"http://user:a {SECRET}@host:9200"},
+        {"url": f"{SECRET}'x@host:9200"},
         {"passwrod": SECRET},
     ],
 )

@@ -148,7 +148,9 @@ def _sound(url: str) -> Iterator[None]:
         if isinstance(error, OSError):  # a certificate that is not trusted is both
             raise
         raise KubeUnavailable(
-            f"{url}: no request can be made: {error}: is the kubeconfig's proxy-url wrong?",
+            # Their own words may hold a password of that URL, or a part of it.
+            f"{url}: no request can be made: {type(error).__name__}: is the kubeconfig's proxy-url"
+            " wrong?",
             reason="config",
         ) from None
 

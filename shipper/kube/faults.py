@@ -147,6 +147,8 @@ def _status_of(body: bytes) -> dict[str, Any]:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # its own words hold the proxy's password
+        return f"the proxy answered {error.status} {error.message}"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

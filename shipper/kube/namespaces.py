@@ -91,10 +91,11 @@ class Namespaces:
 
     def get(self, name: str, *, now: float | None = None) -> Namespace | None:
         """Return one if it is known; it is asked for if it is not, or was long ago."""
-        entry = self._entries.get(name)
+        entry = self._entries.pop(name, None)
         if entry is None:
             self._make_room()
-            entry = self._entries[name] = _Entry()
+            entry = _Entry()
+        self._entries[name] = entry  # behind those that were not needed for longer
         if entry.due < (time.monotonic() if now is None else now) and name not in self._asked:
             self._asked[name] = None
             self._wake.set()

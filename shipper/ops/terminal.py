@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class Snapshot:
     Attributes:
         paths: Of the series that are followed.
         skipped: Files that are not, and why.
+        unread: With `--once`, files that could not be read.
         read_bytes: Bytes read since the start.
         lag_bytes: Bytes that are there and not read.
         lag_secs: For how long the oldest of them have been.
@@ -42,6 +43,7 @@ class Snapshot:
 
     paths: tuple[str, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
     read_bytes: int = 0
     lag_bytes: int = 0
     lag_secs: float = 0.0
@@ -156,7 +158,7 @@ def status(snapshot: Snapshot, per_sec: float, *, destination: str) -> list[tupl
 
 def summary(snapshot: Snapshot, secs: float) -> str:
     """Return the line that ends a `--once` run."""
-    files, left_out = _files(snapshot), skipped(snapshot)
+    files, left_out = _files(snapshot), skipped(snapshot) + _unread(snapshot)
     kept = f", {snapshot.buffered:,} stay in the buffer" if snapshot.buffered else ""
     if not snapshot.paths:
         return f"no files to read{left_out}"
@@ -174,9 +176,19 @@ def skipped(snapshot: Snapshot) -> str:
     """Return how many files are skipped and the first of their names, in parentheses."""
     if not snapshot.skipped:
         return ""
-    names = [printable(path.rpartition("/")[2]) for path in sorted(snapshot.skipped)[:_NAMED]]
-    more = ", …" if len(snapshot.skipped) > _NAMED else ""
-    return f" ({len(snapshot.skipped)} skipped: {', '.join(names)}{more})"
+    return f" ({len(snapshot.skipped)} skipped: {_named(snapshot.skipped)})"
+
+
+def _unread(snapshot: Snapshot) -> str:
+    if not snapshot.unread:
+        return ""
+    return f" ({len(snapshot.unread)} cannot be read: {_named(snapshot.unread)})"
+
+
+def _named(paths: Collection[str]) -> str:
+    """Return the names of the first of these files."""
+    names = [printable(path.rpartition("/")[2]) for path in sorted(paths)[:_NAMED]]
+    return ", ".join([*names, "…"] if len(paths) > _NAMED else names)
 
 
 def size(count: float) -> str:

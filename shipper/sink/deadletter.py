@@ -80,13 +80,11 @@ class DeadLetters:
         """
         self._max_bytes = max_bytes
         try:
-            self._db = _open(path)
+            self._db, self.count, self._bytes = _open(path)
         except (sqlite3.DatabaseError, OSError) as error:
             raise StateError(
                 f"{path}: cannot be used: {error}: mend that, or move the file away (dead letters)"
             ) from error
-        row = self._db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM letters").fetchone()
-        self.count, self._bytes = row
 
     def close(self) -> None:
         """Close the database."""
@@ -181,7 +179,8 @@ def _read(path: Path, query: str, *arguments: int) -> Iterator[DeadLetter]:
         raise ShipperError(f"{path}: cannot be read: {error}") from error
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, int, int]:
+    """Return the database, how many letters are in it, and how many bytes they are."""
     path.touch(mode=0o600)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
@@ -193,10 +192,11 @@ def _open(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError("it was written by a newer shipper")
         if version == 0:
             db.executescript(_SCHEMA)
+        row = db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM letters").fetchone()
     except BaseException:
         db.close()
         raise
-    return db
+    return db, *row
 
 
 def _row(

@@ -9,6 +9,7 @@ Owns: the connections. Does not know: files of the buffer, waiting, retrying.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import aiohttp
@@ -94,7 +95,7 @@ class Elasticsearch:
         headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
         if dialect.gzip:
             headers["content-encoding"] = "gzip"
-        body = data if dialect.gzip else decompress(data)
+        body = data if dialect.gzip else await asyncio.to_thread(decompress, data)
         try:
             answer = await self._request("POST", dialect.target, body=body, headers=headers)
         except SinkUnavailable as error:

@@ -204,7 +204,9 @@ class Shipping:
         splits = guilty or (isinstance(error, SinkUnavailable) and error.too_large)
         if splits and chunk.documents > 1 and await self._halved(chunk, error):
             return
-        if is_blamed and tries.refused >= _PATIENCE and chunk.documents == 1:
+        has_verdict = tries.verdict is not None  # then it is our own disk that fails
+        is_refused = is_blamed and tries.refused >= _PATIENCE
+        if is_refused and chunk.documents == 1 and not has_verdict:
             tries.verdict = Refusal(0, error.status, "request_refused", str(error))
             self._spool.release([chunk])
         elif is_blamed:

@@ -34,7 +34,7 @@ class Stdout:
         Raises:
             ShipperError: The reader of the pipe went away.
         """
-        text = join(lines_of(decompress(data))[1::2])
+        text = await asyncio.to_thread(lambda: join(lines_of(decompress(data))[1::2]))
         try:
             await _in_daemon(lambda: self._write(text))
         except BrokenPipeError as error:

@@ -10,8 +10,8 @@ Owns: the delays, and which ones are copies. Does not know: why a file cannot be
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from shipper.source.directory import Found, Signature
 
@@ -23,8 +23,10 @@ _MAX_GZIP_RETRY_SECS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Delay:
+    path: str
     due: float
     secs: float
+    is_over: bool = False
 
 
 class Aside:
@@ -45,9 +47,13 @@ class Aside:
         return self._copies.values()
 
     @property
-    def has_unknown(self) -> bool:
-        """Whether any of them is not known to be a copy."""
-        return any(sight not in self._copies for sight in self._delays)
+    def unknown(self) -> list[str]:
+        """Paths of those that are not known to be copies."""
+        return [delay.path for delay in self._unknown()]
+
+    def is_hopeful(self, most_secs: float) -> bool:
+        """Tell whether any of these is tried again after no more than so many seconds."""
+        return any(delay.secs <= most_secs for delay in self._unknown())
 
     def add(self, file: Found, *, copy_of: str = "") -> float:
         """Set a file aside, for longer than the last time; returns for how many seconds.
@@ -60,13 +66,20 @@ class Aside:
         before = self._delays.get(sight)
         longest = _MAX_GZIP_RETRY_SECS if file.path.endswith(".gz") else _MAX_RETRY_SECS
         secs = min(longest, before.secs * 2) if before else _RETRY_SECS
-        self._delays[sight] = _Delay(time.monotonic() + secs, secs)
+        self._delays[sight] = _Delay(file.path, time.monotonic() + secs, secs)
         if copy_of:
             self._copies[file.signature] = copy_of
         return secs
 
-    def take_copy(self, file: Found) -> str:
-        """Return the key of the one that a file is a copy of, and forget that."""
+    def opened(self, file: Found) -> str:
+        """Take a file for one that can be read, until it is set aside again, for longer then.
+
+        Returns:
+            Key of the one that it is a copy of, which is forgotten; empty where that is not known.
+        """
+        delay = self._delays.get(_sight(file))
+        if delay is not None:
+            self._delays[_sight(file)] = replace(delay, is_over=True)
         return self._copies.pop(file.signature, "")
 
     def is_due(self, file: Found) -> bool:
@@ -85,6 +98,10 @@ class Aside:
     def clear(self) -> None:
         """Let all be tried at once."""
         self._delays.clear()
+
+    def _unknown(self) -> Iterator[_Delay]:
+        delays = ((sight, delay) for sight, delay in self._delays.items() if not delay.is_over)
+        return (delay for sight, delay in delays if sight not in self._copies)
 
 
 _Sight = tuple[str | int, ...]

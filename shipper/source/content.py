@@ -11,6 +11,8 @@ import os
 import zlib
 from collections.abc import Iterable
 
+from shipper.source.threads import close
+
 _STEP_BYTES = 1 << 20
 _WINDOW_BYTES = 1_024
 """How much a survey keeps of each place: as much as a file is identified by."""
@@ -179,3 +181,22 @@ class Gzip:
         """Begin anew: one that has met a header without its end never finds back."""
         os.lseek(self._fd, 0, os.SEEK_SET)
         return gzip.GzipFile(fileobj=os.fdopen(self._fd, "rb", closefd=False))
+
+
+def opened(path: str, *, again: int | None = None) -> tuple[int, os.stat_result, Plain | Gzip]:
+    """Open a file; returns its descriptor, what the system knows of it, and its bytes.
+
+    Args:
+        path: Its path.
+        again: A descriptor of the same file: it is opened by that, whatever its path shows now.
+
+    Raises:
+        OSError: As the system says; nothing is left open then: it is tried again and again.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(path, flags) if again is None else os.dup(again)
+    try:
+        return fd, os.fstat(fd), Gzip(fd) if path.endswith(".gz") else Plain(fd)
+    except OSError:
+        close(fd)
+        raise

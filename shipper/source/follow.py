@@ -26,12 +26,13 @@ from shipper.source.directory import Found
 from shipper.source.discover import Series
 from shipper.source.losses import HELD_BYTES, TRUNCATED
 from shipper.source.poll import Look
-from shipper.source.progress import is_idle, lag_secs_of, only_grows, status_of
+from shipper.source.progress import holds_back, is_idle, lag_secs_of, only_grows, status_of
 from shipper.source.read import Reader
 from shipper.source.surroundings import Surroundings
 from shipper.source.tail import Tail
 
 _RETRY_SECS = _NOTE_SECS = 1.0
+_ONCE_RETRY_SECS = 2.0  # what would be tried after more than this is left, with `once`
 
 
 class Follower:
@@ -40,6 +41,7 @@ class Follower:
     Attributes:
         series: Which series.
         look: How the poller looks at its files.
+        unread: With `once`, the files that could not be read.
     """
 
     def __init__(self, series: Series, around: Surroundings) -> None:
@@ -51,6 +53,7 @@ class Follower:
         self.look = Look(
             self._has_changed, self.quiet_secs, sizes=self._files.sizes, notice=self.notice
         )
+        self.unread: list[str] = []
         self._found: Sequence[Found] | None = None
         self._noted_at = 0.0
         self._stale, self._ended, self._queued = True, False, False
@@ -126,11 +129,13 @@ class Follower:
                 await self._rest()
 
     async def _rest(self) -> None:
-        if not self._files.tails and (self._around.once or self._files.gone()):
+        hopes = self._around.once and self._files.aside.is_hopeful(_ONCE_RETRY_SECS)
+        if not self._files.tails and not hopes and (self._around.once or self._files.gone()):
             self._handover.flush()
-            self._ended = True
+            self._ended, self.unread = True, self._files.aside.unknown
         elif self._around.once:
             await asyncio.sleep(0.05)
+            self._stale = hopes
         else:
             self._handover.flush(self._overdue())
             self._reader.note(look=False)  # a look would hide what has come since the last step
@@ -182,14 +187,9 @@ class Follower:
             if block is not None or tail.scanning:
                 return True
             tail.behind_since = None
-            if tail.rewritten or self._holds_back(tail):
+            if tail.rewritten or holds_back(tail, self._files.tails):
                 return False
         return False
-
-    def _holds_back(self, tail: Tail) -> bool:
-        """Tell whether a file ends in a half line that newer lines must not overtake."""
-        waits = tail.live or tail.copy_of or tail.rewritten
-        return tail in self._files.tails and not waits and tail.unread_bytes > 0
 
     def _renew(self) -> bool:
         """Open rewritten files as the new ones that they are; tells whether there were any.
@@ -212,7 +212,7 @@ class Follower:
         """Finish the oldest generation that may be; tells whether there was one."""
         for tail in list(self._files.tails):
             finished = await self._is_finished(tail)
-            if finished or self._holds_back(tail):
+            if finished or holds_back(tail, self._files.tails):
                 return finished
         return False
 

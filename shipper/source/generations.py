@@ -32,6 +32,7 @@ class Generations:
 
     Attributes:
         tails: The open files, oldest first.
+        aside: Those that cannot be read now.
         starved: Whether a file was not opened for lack of descriptors.
         vanished: Whether all files that were known had no name any more when they were closed.
     """
@@ -58,14 +59,13 @@ class Generations:
         """
         self.vanished = self.starved = self._out_of_sight = False
         self.tails: list[Tail] = []
-        self._series = series
-        self._limits = limits
+        self._series, self._limits = series, limits
         self._identity = identity
         self._descriptors = descriptors
         self._on_deleted, self._on_gap = on_deleted, on_gap
         self._succession = Succession(series.stem)
         self._finished: dict[Signature, str] = {}
-        self._aside = Aside()
+        self.aside = Aside()
 
     def refresh(self, found: Sequence[Found] | None = None) -> list[tuple[str, OSError]]:
         """Open what is neither open nor finished, and note which file is the live one.
@@ -139,7 +139,7 @@ class Generations:
         Args:
             base: Only those count that may have this hash of stem and head, copies, too.
         """
-        if self.starved or self._aside.has_unknown:
+        if self.starved or self.aside.unknown:
             return False
         if base:
             return not any(may_be(tail, base, identity=self._identity) for tail in self.tails)
@@ -188,7 +188,7 @@ class Generations:
 
         It is closed, because that may help, unless it has no name to open it by again.
         """
-        secs = self._aside.add(Found(tail.path, tail.signature()), copy_of=tail.copy_of)
+        secs = self.aside.add(Found(tail.path, tail.signature()), copy_of=tail.copy_of)
         if tail.deleted:
             tail.delay(secs)
         else:
@@ -196,7 +196,7 @@ class Generations:
 
     def retry(self) -> None:
         """Try again at once what was set aside, or waits for the key of another file."""
-        self._aside.clear()
+        self.aside.clear()
         for tail in self.tails:
             tail.due_at = None
 
@@ -221,7 +221,7 @@ class Generations:
         return files_of(self._series.stem, only=self._series.only)
 
     def _wants(self, file: Found) -> bool:
-        return self._aside.is_due(file) and file.signature not in self._finished
+        return self.aside.is_due(file) and file.signature not in self._finished
 
     def _open(self, file: Found, faults: list[tuple[str, OSError]]) -> Tail | None:
         if self._descriptors.none_left:
@@ -232,14 +232,14 @@ class Generations:
         except OSError as error:
             is_there = (signature_of(file.path) or ())[:2] == file.signature[:2]
             if is_there or not isinstance(error, FileNotFoundError):
-                self._aside.add(file)
+                self.aside.add(file)
                 faults.append((file.path, error))
             return None  # if it is gone, it got another name: the next look finds that
         same = next((other for other in self.tails if other.hint == tail.hint), None)
         if same is not None:  # the path shows another file than a moment ago
             tail.close()
             return same
-        tail.copy_of = self._aside.take_copy(file)
+        tail.copy_of = self.aside.opened(file)
         self.tails.append(tail)
         self._descriptors.take()
         return tail
@@ -264,15 +264,15 @@ class Generations:
             # Where nothing is left, the whole directory may be out of sight.
             deleted = bool(places) and signature[:2] not in places
             self._identity.release(self._finished.pop(signature), deleted=deleted)
-        self._aside.keep(files)
+        self.aside.keep(files)
 
     def _note_out_of_sight(self, files: Sequence[Found] = ()) -> None:
-        self._out_of_sight = not files and bool(self._out_of_sight or self._finished or self._aside)
+        self._out_of_sight = not files and bool(self._out_of_sight or self._finished or self.aside)
 
     def _look_for_gap(
         self, before: Sequence[Tail], shown: Sequence[Tail], *, places: Collection[Place]
     ) -> None:
-        first = self._succession.gap_before(before, shown, places=places, copied=self._aside.copied)
+        first = self._succession.gap_before(before, shown, places=places, copied=self.aside.copied)
         if first is not None:
             first.after_gap = True
             self._on_gap()

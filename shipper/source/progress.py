@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from shipper.model import FileStatus, SeriesStatus
 from shipper.source.discover import Series
@@ -29,6 +29,12 @@ def status_of(
         losses.abandoned_bytes[series.stem],
         losses.gaps[series.stem],
     )
+
+
+def holds_back(tail: Tail, tails: Collection[Tail]) -> bool:
+    """Tell whether a file, of those open, ends in a half line that newer ones must not overtake."""
+    waits = tail.live or tail.copy_of or tail.rewritten
+    return tail in tails and not waits and tail.unread_bytes > 0
 
 
 def is_idle(tail: Tail) -> bool:

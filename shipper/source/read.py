@@ -28,7 +28,7 @@ from shipper.source.metadata import Metadata
 from shipper.source.recognise import begin, identify
 from shipper.source.surroundings import Surroundings
 from shipper.source.tail import Tail
-from shipper.source.threads import in_thread
+from shipper.source.threads import GZIP_THREADS, in_thread
 from shipper.source.unidentified import alike, is_saved, waits_for_plain
 
 _ONCE_QUIET_SECS = 1.0
@@ -291,7 +291,7 @@ class Reader:
 async def _in_thread(tail: Tail, read: Callable[[Tail], Block | None]) -> Block | None:
     before, tail.busy = (tail.offset, tail.window), True
     try:
-        return await in_thread(lambda: read(tail), on_cancel=tail.content.stop)
+        return await in_thread(lambda: read(tail), on_cancel=tail.content.stop, pool=GZIP_THREADS)
     except asyncio.CancelledError:  # what it has read does not arrive
         tail.offset, tail.window = before
         raise

@@ -53,12 +53,14 @@ class Sources:
     Attributes:
         followers: By series.
         skipped: Files that are not followed, and why, as of the last scan.
+        unread: With `once`, files that could not be read.
     """
 
     def __init__(self, around: Surroundings) -> None:
         """Prepare; nothing is read before `run`."""
         self.followers: dict[str, Follower] = {}
         self.skipped: dict[str, str] = {}
+        self.unread: list[str] = []
         self._around = around
         self._upkeep = Upkeep(around, self.followers)
         self._ended_read_bytes = 0
@@ -174,7 +176,9 @@ class Sources:
         followed.add(follower.series.stem)
         await follower.run(found, written_before=first)
         followed.discard(follower.series.stem)
-        if not self._around.once:
+        if self._around.once:
+            self.unread += follower.unread
+        else:
             self._ended_read_bytes += follower.read_bytes
             del self.followers[name]
             if follower.vanished:

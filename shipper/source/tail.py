@@ -13,7 +13,7 @@ import time
 from shipper.model import Position
 from shipper.source.ahead import Ahead
 from shipper.source.block import HOLE, Block, Limits
-from shipper.source.content import Gzip, Plain
+from shipper.source.content import opened
 from shipper.source.directory import Signature
 from shipper.source.head import is_of_runtime
 from shipper.source.identity import CHECK_BYTES, Claim
@@ -82,15 +82,11 @@ class Tail:
         self.behind_since: float | None = self.grown_at
         self.stem = stem
         self._limits = limits
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        if again is None:
-            self._fd = os.open(path, flags)
-        else:
-            self._fd = os.dup(again._fd)  # noqa: SLF001  # its own class
-        status = os.fstat(self._fd)
-        self.hint = (status.st_dev, status.st_ino)
         self.compressed = path.endswith(".gz")
-        self.content: Plain | Gzip = Gzip(self._fd) if self.compressed else Plain(self._fd)
+        self._fd: int
+        descriptor = None if again is None else again._fd  # noqa: SLF001  # its own class
+        self._fd, status, self.content = opened(path, again=descriptor)
+        self.hint = (status.st_dev, status.st_ino)
         self.disk_bytes = status.st_size
         self.seen_bytes = 0 if self.compressed else self.disk_bytes
         self._skip: tuple[int, str] = (0, "")

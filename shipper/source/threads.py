@@ -6,19 +6,30 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 _T = TypeVar("_T")
 
+GZIP_THREADS = ThreadPoolExecutor(2, thread_name_prefix="gzip")
+"""Where compressed files are read: each whole, to tell which one it is, which may take a minute.
+Chunks are read in the event loop's own threads, and shipping must not wait for that."""
 
-async def in_thread(call: Callable[[], _T], *, on_cancel: Callable[[], None] | None = None) -> _T:
+
+async def in_thread(
+    call: Callable[[], _T],
+    *,
+    on_cancel: Callable[[], None] | None = None,
+    pool: Executor | None = None,
+) -> _T:
     """Call in a thread, to the end even when cancelled: what it works on may be closed then.
 
     Args:
         call: What to do there.
         on_cancel: Called when it is cancelled, so that it may end sooner.
+        pool: Of which threads; None for the event loop's own.
     """
-    work = asyncio.get_running_loop().run_in_executor(None, call)
+    work = asyncio.get_running_loop().run_in_executor(pool, call)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

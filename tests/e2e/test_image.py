@@ -113,13 +113,19 @@ def test_capability_is_for_files_of_other_owners(
         file.write_text(f"from {name}\n")
         file.chmod(0o640)
         os.chown(file, owner, owner)
-    confined = [word for word in CONFINED if capability or not word.startswith("--cap-add")]
+    left_out = ("--rm", *(() if capability else ("--cap-add",)))
+    confined = [word for word in CONFINED if not word.startswith(left_out)]
     volumes = (f"--volume={tmp_path}/logs:/logs:ro", f"--volume={tmp_path}/state:/var/lib/shipper")
     command = ("run", "/logs", "--state-dir=/var/lib/shipper", "--output=stdout", "--once")
-    said = docker.call("run", *confined, *volumes, image, *command)
-    read = {json.loads(line)["log"] for line in said.splitlines()}
+    agent = docker.call("run", "--detach", *confined, *volumes, image, *command)
+    try:
+        status = docker.call("wait", agent)
+        read = {json.loads(line)["log"] for line in docker.call("logs", agent).splitlines()}
+    finally:
+        docker.remove(agent)
     foreign = {"from foreign.log"} if capability else set()
     assert read == {"from own.log", *foreign}
+    assert status == ("0" if capability else "1")
 
 
 def test_documented_command_ships_what_containers_print(

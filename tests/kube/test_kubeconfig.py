@@ -130,6 +130,11 @@ def test_broken_kubeconfig_is_named(tmp_path: Path) -> None:
         ({"server": "https://me:secret@127.0.0.1:6443"}, "without credentials"),
         ({"server": "https://127.0.0.1:PORT", "tls-server-name": "a..b"}, "tls-server-name"),
         ({"server": "https://127.0.0.1:1", "proxy-url": "::::"}, "proxy-url"),
+        ({"server": "https://127.0.0.1:1", "proxy-url": "http://me:secret/x@h:1"}, "proxy-url"),
+        (
+            {"server": "https://127.0.0.1:1", "proxy-url": "http://me:secret@127.0.0.1:PORT"},
+            "the proxy answered 404",
+        ),
     ],
 )
 def test_names_that_no_request_can_be_made_of_end_nothing(

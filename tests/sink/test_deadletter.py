@@ -133,6 +133,18 @@ def test_unusable_file_asks_for_an_operator(tmp_path: Path) -> None:
     assert damaged.read_bytes() == b"no database" * 100
 
 
+def test_damage_behind_the_first_page_asks_for_an_operator(tmp_path: Path) -> None:
+    """It shows only when what is kept is counted."""
+    path = tmp_path / "dead.db"
+    letters = DeadLetters(path, max_bytes=1 << 20)
+    letters.keep([letter("a" * 3_000) for _ in range(20)])
+    letters.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    with pytest.raises(StateError, match="move the file away"):
+        DeadLetters(path, max_bytes=1 << 20)
+
+
 def test_looking_where_nothing_is_says_so(tmp_path: Path) -> None:
     """No file, no such number and a damaged file are three different messages."""
     path = tmp_path / "dead.db"

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from shipper.buffer.chunk import Read
 from shipper.buffer.spool import Spool
 from shipper.config import ElasticsearchConfig
+from shipper.errors import SinkUnavailable
 from shipper.metrics import Metrics
 from shipper.model import Documents
+from shipper.sink.bulk import Refusal
 from shipper.sink.deadletter import DeadLetters, list_letters, read_letter
 from shipper.sink.elastic import Elasticsearch
 from shipper.sink.ship import Shipping
@@ -266,6 +268,39 @@ def test_closed_index_holds_up_nobody(
             fake.script.clear()
             await ship.done()
             assert ids_of(fake) == names(*range(20))
+
+    asyncio.run(run())
+
+
+def test_reason_of_the_server_outlives_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead letter that the disk does not take for a while has the reason why it is one."""
+    poison = fakes.refuses_request_where(lambda source: source["log"] == "id-000", 400)
+
+    async def run() -> None:
+        fake = FakeElasticsearch(script=[poison] * 10_000)
+        async with fake.serving(), shipping(tmp_path, fake) as ship:
+            tries, keep = 0, ship.letters.keep
+
+            def full_at_first(letters: Sequence[tuple[bytes, bytes, Refusal]]) -> int:
+                nonlocal tries
+                tries += 1
+                if tries < 8:
+                    raise SinkUnavailable("dead.db cannot be written: the disk is full")
+                return keep(letters)
+
+            monkeypatch.setattr(ship.letters, "keep", full_at_first)
+            await ship.add_each(names(0))
+            number = 10
+            while ship.spool.buffered_chunks:
+                await ship.add_each(names(number))  # life goes on
+                number += 1
+                await asyncio.sleep(0.005)
+                assert number < 990
+            (letter,) = list_letters(tmp_path / "dead.db")
+            assert (letter.id, letter.status) == ("id-000", 400)
+            assert "the disk" not in letter.reason
 
     asyncio.run(run())
 

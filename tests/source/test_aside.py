@@ -72,9 +72,20 @@ def test_files_that_are_gone_are_forgotten() -> None:
     aside.keep([GZIP])
     assert aside.is_due(PLAIN)
     assert not aside.is_due(GZIP)
-    assert aside.has_unknown
+    assert aside.unknown
     aside.keep([])
     assert not aside
+
+
+def test_what_can_be_read_again_is_not_aside() -> None:
+    """It counts for nothing then; if it cannot after all, it waits for longer."""
+    aside = Aside()
+    secs = aside.add(GZIP)
+    assert (aside.unknown, aside.is_hopeful(secs)) == ([GZIP.path], True)
+    aside.opened(GZIP)
+    assert (aside.unknown, aside.is_hopeful(secs)) == ([], False)
+    assert aside.add(GZIP) > secs
+    assert (aside.unknown, aside.is_hopeful(secs)) == ([GZIP.path], False)
 
 
 def test_copies_are_remembered() -> None:
@@ -82,10 +93,10 @@ def test_copies_are_remembered() -> None:
     aside = Aside()
     aside.add(GZIP, copy_of="k")
     assert aside
-    assert not aside.has_unknown
+    assert not aside.unknown
     assert list(aside.copied) == ["k"]
     aside.keep([GZIP])
-    assert (aside.take_copy(GZIP), aside.take_copy(GZIP)) == ("k", "")
+    assert (aside.opened(GZIP), aside.opened(GZIP)) == ("k", "")
     aside.add(GZIP, copy_of="k")
     aside.keep([])
     assert not aside.copied

@@ -1,10 +1,14 @@
 """Faults that pass: the system refuses for a while, and no file is forgotten and no line lost."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from shipper.source.content import opened
 from tests.source.faulty import SETTLE_SECS, Faulty
 from tests.source.logs import Logs, append
 from tests.source.running import Running
@@ -49,6 +53,25 @@ class Faults:
         """Check that each line is delivered, once."""
         numbers = range(1, self._lines + 1)
         await self.place.has_only(*(f"{name} {n}" for name in FAULTS for n in numbers))
+
+
+@pytest.mark.parametrize("call", ["fstat", "lseek"])
+def test_file_that_fails_when_it_is_open_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It is tried for ever; each try would cost a descriptor."""
+    path = tmp_path / "a.log.1.gz"
+    path.touch()
+    descriptors = set(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are all that is needed
+
+    def fails(*_: object) -> NoReturn:
+        raise OSError(errno.ESTALE, "stale")
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(OSError, match="stale"):
+        opened(str(path))
+    monkeypatch.undo()
+    assert set(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
 
 
 def counted_reasons(agent: Running) -> set[str]:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from shipper.source.poll import Poller
+from tests.source.faulty import Faulty
 from tests.source.logs import Logs, append, compress
 from tests.source.running import (
+    Running,
     config_of,
     counted,
     cri_line,
@@ -501,6 +503,39 @@ def test_once_reads_everything_to_its_end(tmp_path: Path) -> None:
     again = asyncio.run(read_once(config, logs.delivered))
     assert again.sources.read_bytes == 0
     assert logs.logs == everything
+
+
+def test_once_names_what_it_could_not_read(tmp_path: Path) -> None:
+    """A damaged generation is tried again, then left and named; the others are delivered."""
+    logs = Logs(tmp_path)
+    damaged = bytearray(gzip.compress(os.urandom(100_000)))
+    damaged[50_000:50_010] = bytes(10)
+    (logs.directory / "a.log.2.gz").write_bytes(damaged)
+    logs.live.write_bytes(b"one\n")
+    config = config_of(tmp_path / "state", logs.directory)
+    agent = asyncio.run(read_once(config, logs.delivered))
+    assert agent.sources.unread == [str(logs.directory / "a.log.2.gz")]
+    assert "one" in logs.logs
+
+
+def test_once_reads_what_cannot_be_read_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that passes costs nothing."""
+    logs, faulty = Logs(tmp_path), Faulty(monkeypatch)
+    logs.live.write_bytes(b"one\n")
+    config = config_of(tmp_path / "state", logs.directory)
+
+    async def read() -> Running:
+        faulty.begin({"EIO": logs.live}, "open")
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read_once(config, logs.delivered))
+            await until(lambda: bool(faulty.met))
+            faulty.end()
+        return reading.result()
+
+    assert asyncio.run(read()).sources.unread == []
+    assert logs.logs == ["one"]
 
 
 def test_once_does_not_wait_for_files_that_are_old(tmp_path: Path) -> None:
