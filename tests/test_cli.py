@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -23,14 +24,18 @@ SECS = 30
 
 
 @pytest.fixture(autouse=True)
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user with folders of its own, in a directory with some logs."""
+    root = logging.getLogger()  # a command that runs in this process sets it up
+    level, handlers = root.level, list(root.handlers)
     for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / variable))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
     write("logs/a.log", "one", "two")
-    return tmp_path
+    yield tmp_path
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 def write(path: str, *lines: str) -> None:

@@ -174,9 +174,8 @@ def summary(snapshot: Snapshot, secs: float) -> str:
 
 def skipped(snapshot: Snapshot) -> str:
     """Return how many files are skipped and the first of their names, in parentheses."""
-    if not snapshot.skipped:
-        return ""
-    return f" ({len(snapshot.skipped)} skipped: {_named(snapshot.skipped)})"
+    paths = snapshot.skipped.keys() - set(snapshot.unread)
+    return f" ({len(paths)} skipped: {_named(paths)})" if paths else ""
 
 
 def _unread(snapshot: Snapshot) -> str:

@@ -15,6 +15,7 @@ from shipper.source.directory import Directories, Found, signature_of
 from shipper.source.names import split_name
 from shipper.source.paths import Trail, among, excluded, expand, root_of
 
+_FORBIDDEN = "no permission to read it"
 _NOT_UTF8 = "its name is not UTF-8, and no document can hold that: rename it"
 
 
@@ -46,6 +47,7 @@ class Scan:
         trail: The directories that were looked at.
         links: Where the files are whose paths are links.
         unusable: Paths that are skipped for what is there, and why.
+        unreadable: Those of them that one who names files, or directories of them, means to read.
     """
 
     series: dict[str, Series] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Scan:
     trail: Trail = field(default_factory=Trail)
     links: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def scan(sources: Sequence[SourceConfig], *, named: Collection[str] | None = None) -> Scan:
@@ -83,6 +86,8 @@ def _is_skipped(found: Scan, path: str, *, why: str, explicit: bool) -> bool:
         found.skipped[_shown(path)] = reason
         if not why:
             found.unusable[path] = reason
+            if explicit or reason == _FORBIDDEN:
+                found.unreadable.append(_shown(path))
     return bool(reason)
 
 
@@ -192,4 +197,4 @@ def unusable(path: str) -> str:
         return error.strerror or str(error)
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
-    return "" if os.access(path, os.R_OK) else "no permission to read it"
+    return "" if os.access(path, os.R_OK) else _FORBIDDEN

@@ -24,6 +24,9 @@ say() { n=$((n + 1)); echo "$POD $C $life $n $*"; }
 """
 LINE = re.compile(r"(\S+) (\S+) ([0-9a-f-]{36}) (\d+) (.*)", re.DOTALL)
 FILLER = "x" * 80
+LONG = "x" * 40_000
+"""A line that containerd writes in three parts."""
+TEXTS = {LAST, FILLER, LONG, "hello"}
 Life = tuple[str, str, str]
 NONE: Mapping[str, Any] = {}
 
@@ -170,6 +173,8 @@ class Heard:
             return
         name, container, life, number, rest = found.groups()
         self.lives[name, container, life][int(number)] += 1
+        if rest not in TEXTS:
+            self.faults.append(f"{name} {container} {number}: {len(rest)} characters of text")
         if rest == LAST:
             self.ended.add((name, container, life))
         said = [kubernetes.get(key) for key in ("pod_name", "container_name", "metadata")]
@@ -177,7 +182,7 @@ class Heard:
         image, team = kubernetes.get("container_image"), kubernetes.get("namespace_labels")
         if said != [name, container, None] or not name.startswith(label or "none"):
             self.faults.append(f"{name} {container} {number}: {kubernetes}")
-        if name in uids and kubernetes.get("pod_id") != uids[name]:
-            self.faults.append(f"{name}: is {uids[name]}, not {kubernetes.get('pod_id')}")
+        if uids and kubernetes.get("pod_id") != uids.get(name):
+            self.faults.append(f"{name}: is {uids.get(name)}, not {kubernetes.get('pod_id')}")
         if image != f"docker.io/{IMAGE}" or not team:
             self.faults.append(f"{name} {container} {number}: image {image}, namespace {team}")

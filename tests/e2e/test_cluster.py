@@ -38,8 +38,7 @@ SECONDS = 120.0
 RUNS, ROTATED_LINES = 3, 20_000
 """A container that is started again, and what it prints each time: 3 MB, a mebibyte a file."""
 JOB_PODS, JOB_LINES = 5, 10
-LONG_CHARS, LONG_LINES = 40_000, 3
-"""A line that containerd writes in three parts."""
+LONG_LINES = 3
 SECURED_PORT = 9201
 PRIVILEGES = ["create_doc", "auto_configure"]
 """What docs/install.md says that the agent's user needs."""
@@ -306,7 +305,9 @@ def test_every_line_of_every_kind_of_pod(
     """Rotated, restarted, short, deleted at full speed: each line is there once, with its pod."""
     kubectl, uids = cluster.kubectl, cluster.uids()
     _begin_every_kind(cluster)
-    printed = [_delete_at_full_speed(cluster, f"fast-{number}", tmp_path) for number in range(2)]
+    printed = [
+        _delete_at_full_speed(cluster, name, tmp_path, uids) for name in ("fast-0", "fast-1")
+    ]
     kubectl.until(lambda: _said_hello(cluster) == JOB_PODS, "farewell", seconds=SECONDS)
     uids |= cluster.uids()
     kubectl("delete", "job", "farewell", "--namespace", chatter.NAMESPACE)
@@ -362,7 +363,7 @@ def _begin_every_kind(cluster: Cluster) -> None:
     runs = {"name": "runs", "mountPath": "/runs"}
     again = f"{count(ROTATED_LINES, pause='usleep 40000')}; echo >> /runs/n; "
     again += f"[ $(wc -l < /runs/n) -ge {RUNS} ]"
-    long = f"text=$(head -c {LONG_CHARS} /dev/zero | tr '\\0' x); "
+    long = f"text=$(head -c {len(chatter.LONG)} /dev/zero | tr '\\0' x); "
     long += "say $text; " * LONG_LINES + "printf 'no newline'"
     cluster.kubectl.apply(
         pod(
@@ -438,11 +439,15 @@ def _size(log: Path) -> int:
     return 0
 
 
-def _delete_at_full_speed(cluster: Cluster, name: str, folder: Path) -> int:
-    """Delete a pod while it prints as fast as it can; return how many whole lines its log had."""
+def _delete_at_full_speed(cluster: Cluster, name: str, folder: Path, uids: dict[str, str]) -> int:
+    """Delete a pod while it prints as fast as it can; return how many whole lines its log had.
+
+    Its uid is noted: nobody knows it later.
+    """
     spec = pod_spec(container(f'sleep 1; while :; do say "{chatter.FILLER}"; done'))
     cluster.kubectl.apply(pod(name, spec))
     log = _log_of(cluster, name)
+    uids[name] = cluster.uids()[name]
     with witnessing(folder / name, [log]) as witness:
         wait_until(lambda: _size(log) > 2 << 20, seconds=SECONDS, what="some lines")
         where = ("--namespace", chatter.NAMESPACE)

@@ -318,6 +318,7 @@ def test_only_what_docker_deleted_unread_is_missing(
     """Killed again and again, the agent accounts for what docker deletes, or reports a gap (I9)."""
     printed = case.print_while(case.kill_again_and_again, docker)
     record_property("account", assert_accounted(printed, case.finish(printed)))
+    assert any(one.missing_bytes for one in printed), "docker deleted nothing unread"
 
 
 @pytest.mark.timeout(300)
