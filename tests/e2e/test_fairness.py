@@ -14,6 +14,7 @@ from tests.e2e.throttled import Server, serving
 
 QUIET_FILES = 100
 NOISE_BYTES_PER_SEC = 200e6
+LEAST_NOISE = 60e6
 SECS = 30
 MAX_P99_SECS = 2.0
 """On a machine of its own; with half of one everything takes twice as long."""
@@ -78,7 +79,8 @@ def test_quiet_pods_are_sent_within_two_seconds(
                 lines = quiet.stop()
                 _until_all_came(agent, server, lines)
                 secs = time.monotonic() - started
-                record_property("noise", f"{noisy.stop() / secs / 1e6:.0f} MB/s")
+                noise = noisy.stop() / secs
+                record_property("noise", f"{noise / 1e6:.0f} MB/s")
             figures = server.figures()
             record_property("agent", f"{(agent.cpu_secs - cpu_secs) / secs:.2f} cores")
             record_property("peak RSS", f"{agent.peak_rss_bytes / 1e6:.0f} MB")
@@ -88,6 +90,7 @@ def test_quiet_pods_are_sent_within_two_seconds(
     record_property("p50, p99, max", f"{p50:.2f} s, {p99:.2f} s, {worst:.2f} s")
     record_property("indexed", f"{figures.bytes / secs / 1e6:.1f} MB/s")
     record_property("429s", (figures.turned_away_requests, figures.turned_away_items))
+    assert noise > LEAST_NOISE, "this machine is too busy to tell"
     assert len(ages) == lines
     assert bool(throttle) == paused == bool(figures.turned_away_requests)
     record_property("others had", f"{others:.0%} of the machine")
