@@ -36,6 +36,9 @@ _PODS = "/api/v1/pods"
 PATIENCE_SECS = 1.2
 """From the start until the API counts as away where it has not answered yet: with it, with a second
 or more that a slow machine takes to start, the first document is there within three seconds."""
+_WORDED_VARIOUSLY = ("cut", "connect")
+"""Reasons whose text depends on the moment in which a connection breaks."""
+_MOST_TOLD = 20
 _LIST_SILENT_SECS = 15.0
 _MAX_LIST_BYTES = 64 << 20
 """Of a node's pods 10 MB are many."""
@@ -114,6 +117,7 @@ class Watch:
         self._heard_at = self._began_at = self._asked_at = time.monotonic()
         self._end_of_watch: asyncio.Timeout | None = None
         self._failures, self._failed_for = 0, ""
+        self._told: set[str] = set()
 
     @property
     def away(self) -> bool:
@@ -246,6 +250,7 @@ class Watch:
         if self.trouble:
             log.info("the Kubernetes API answers again")
             self.trouble = ""
+            self._told.clear()
             self._changed()
 
     def _tell(self, count: int) -> None:
@@ -269,7 +274,7 @@ class Watch:
             is_stale = self._is_listed or not self._version
             self._version, self._is_stale = "", is_stale and fault.reason == "expired"
         if self._failures > 1 or fault.reason not in {"cut", "expired"}:
-            self._complain(self._connection.told(fault))
+            self._complain(self._connection.told(fault), fault.reason)
         chance = random.random()  # noqa: S311  # as above
         after = fault.retry_after_secs
         await asyncio.sleep(
@@ -278,9 +283,11 @@ class Watch:
             )
         )
 
-    def _complain(self, why: str) -> None:
-        if why != self.trouble:
+    def _complain(self, why: str, reason: str) -> None:
+        what = reason if reason in _WORDED_VARIOUSLY else why
+        if what not in self._told:
             log.warning("pods are not followed, documents may lack metadata: %s", why)
+        self._told = {*self._told, what} if len(self._told) < _MOST_TOLD else {what}
         self.trouble = why
         self._changed()
 

@@ -419,7 +419,7 @@ def check_said_once(agent: Agent, fault: Fault) -> None:
     """What is wrong is logged once, however often it is tried; a server that goes has two ways."""
     told = [json.loads(line)["message"] for line in agent.said.splitlines()]
     times = len([each for each in told if all(part in each for part in fault.says)])
-    assert 1 <= times <= (2 if "|" in fault.reason else 1)
+    assert 1 <= times <= (2 if "|" in fault.reason else 1), agent.said
 
 
 def test_stop_waits_for_no_name_server(
