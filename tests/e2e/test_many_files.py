@@ -17,8 +17,8 @@ from tests.fakes.elasticsearch import FakeElasticsearch
 
 FILES = 10_000
 LINES = 5
-MAX_RSS_BYTES = 200e6
-"""10 KB for each file that is followed."""
+MAX_RSS_BYTES = 220e6
+"""15 KB for each file that is followed; 192 MB were seen, and 170 with fewer open."""
 OTHER_DESCRIPTORS = 64
 """What is open besides log files: databases, sockets, inotify, pipes of threads."""
 IDLE_SECS = 5.0
