@@ -23,7 +23,7 @@ LIVES = 300
 MOST_RUNNING = 60
 KILLS, STEPS = 3, 600
 """How often the agent is killed meanwhile, and what happens between."""
-LATE_SECS = 2.0
+LATE_SECS = 1.0
 """How long after a change a line may still say what was before it; the figure is printed."""
 PODS_OF_A_NODE, LINES_OF_LARGE = 110, 100
 MAX_RSS_BYTES = 130e6
