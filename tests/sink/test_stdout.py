@@ -58,14 +58,22 @@ def test_reader_that_hangs_does_not_keep_the_process() -> None:
     reader, writer = os.pipe()
     big = compress(b"{}\n" + b"x" * 10_000_000 + b"\n")
 
-    async def run() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await Stdout(writer).send(big, 1)
+    def writers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "stdout"]
 
-    asyncio.run(run())
-    (thread,) = [t for t in threading.enumerate() if t.name == "stdout"]
+    async def run() -> threading.Thread:
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(Stdout(writer).send(big, 1))
+            async with asyncio.timeout(10):
+                while not writers():  # noqa: ASYNC110  # nothing tells
+                    await asyncio.sleep(0.005)
+            (thread,) = writers()
+            sending.cancel()
+        return thread
+
+    thread = asyncio.run(run())
     assert thread.daemon
+    assert thread.is_alive()
     os.close(reader)
     thread.join(10)
     assert not thread.is_alive()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shipper.source.poll import Poller
+from tests.cost import uncollected
 from tests.source.running import (
     Delivered,
     Running,
@@ -245,7 +246,8 @@ def test_many_files_leave_the_event_loop_turning(tmp_path: Path) -> None:
             await until(lambda: len(delivered.by_id) == 100_000, within_secs=60)
             return max(delays) / sum(delays)
 
-    assert asyncio.run(follow()) < 0.2
+    with uncollected():  # a collection of the whole suite's objects would be a long gap
+        assert asyncio.run(follow()) < 0.2
 
 
 def test_quiet_files_cost_little(tmp_path: Path) -> None:
