@@ -201,14 +201,18 @@ def _saved_files(setup: Setup) -> int:
     [
         pytest.param(1_000, 300, marks=pytest.mark.timeout(200), id="1000"),
         pytest.param(
-            10_000, 1_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)], id="10000"
+            20_000, 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)], id="20000"
         ),
     ],
 )
 def test_files_that_come_and_go_leave_nothing_behind(
     fake: FakeElasticsearch, tmp_path: Path, files: int, warm_up: int, record_property: Record
 ) -> None:
-    """Files come, are read and go: each line once, and nothing of them stays in the agent."""
+    """Files come, are read and go: each line once, and nothing of them stays in the agent.
+
+    Python's tables and the allocator's arenas find their size within some 8,000 files (89 MB); of
+    the thousands after that nothing is seen.
+    """
     logs = tmp_path / "logs"
     logs.mkdir()
     setup = configure(
