@@ -196,6 +196,8 @@ def _saved_files(setup: Setup) -> int:
     return int(count)
 
 
+# Python's tables and the allocator's arenas find their size within some 8,000 files (89 MB); of the
+# thousands after that nothing is seen.
 @pytest.mark.parametrize(
     ("files", "warm_up"),
     [
@@ -208,11 +210,7 @@ def _saved_files(setup: Setup) -> int:
 def test_files_that_come_and_go_leave_nothing_behind(
     fake: FakeElasticsearch, tmp_path: Path, files: int, warm_up: int, record_property: Record
 ) -> None:
-    """Files come, are read and go: each line once, and nothing of them stays in the agent.
-
-    Python's tables and the allocator's arenas find their size within some 8,000 files (89 MB); of
-    the thousands after that nothing is seen.
-    """
+    """Files come, are read and go: each line once, and nothing of them stays in the agent."""
     logs = tmp_path / "logs"
     logs.mkdir()
     setup = configure(
