@@ -8,19 +8,16 @@ those were.
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
-from itertools import count
 from pathlib import Path
 
 from benchmarks.corpus import docker_line, file_name
+from tests.e2e.program import Program, program, stop, until_stopped
 
 GENERATION_BYTES = 64 << 20
 KEPT_GENERATIONS = 3
@@ -49,7 +46,7 @@ def whisper(directory: Path, files: int) -> int:
     """Write a line a second to each file, one file after the other; returns how many lines."""
     open_files = [FileIO(directory / file_name(number), "a") for number in range(files)]
     started, lines = time.monotonic(), 0
-    for _ in _until_stopped():
+    for _ in until_stopped():
         time.sleep(max(0.0, started + lines / files - time.monotonic()))
         now_ns = time.time_ns()
         line = docker_line(f"all is well lat={now_ns}\n", stream="stdout", time=_stamp(now_ns))
@@ -63,7 +60,7 @@ def shout(directory: Path, bytes_per_sec: float) -> int:
     path, block = directory / file_name(NOISY), _block()
     started, written = time.monotonic(), 0
     file = FileIO(path, "a")
-    for number in _until_stopped():
+    for number in until_stopped():
         if file.tell() >= GENERATION_BYTES or not number:
             file.close()
             _rotate(path)
@@ -103,17 +100,6 @@ def _stamp(now_ns: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(secs))}.{nanos:09d}Z"
 
 
-def _until_stopped() -> Iterator[int]:
-    """Count until SIGTERM, or until the parent has ended."""
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    parent = os.getppid()
-    for number in count():
-        if stopping or os.getppid() != parent:
-            return
-        yield number
-
-
 # -- what a test sees of it
 
 
@@ -121,13 +107,11 @@ def _until_stopped() -> Iterator[int]:
 class Writer:
     """One of the two, at work."""
 
-    process: subprocess.Popen[bytes]
+    process: Program
 
     def stop(self) -> int:
         """End it with a whole line; returns how much it has written: lines, or bytes."""
-        self.process.send_signal(signal.SIGTERM)
-        said, _ = self.process.communicate(timeout=60)
-        (much,) = json.loads(said).values()
+        (much,) = json.loads(stop(self.process)).values()
         return int(much)
 
 
@@ -135,16 +119,8 @@ class Writer:
 def writing(directory: Path, *how: str) -> Iterator[Writer]:
     """Start one of the two; it is killed at the end unless it was stopped."""
     directory.mkdir(parents=True, exist_ok=True)
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.crowd", str(directory), *how],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield Writer(process)
-        finally:
-            process.kill()
+    with program("crowd", str(directory), *how) as process:
+        yield Writer(process)
 
 
 if __name__ == "__main__":

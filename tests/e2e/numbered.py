@@ -13,9 +13,6 @@ is removed. At SIGTERM it says how much it has written.
 import argparse
 import hashlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,9 +20,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
-from itertools import count
 from pathlib import Path
 from typing import Any
+
+from tests.e2e.program import Program, program, stop, until_stopped
 
 CONTAINER_ID = "c0ffee00" * 8
 CONTAINER = f"numbers-0_test_writer-{CONTAINER_ID}.log"
@@ -157,15 +155,10 @@ def write_plain(series: Series, number: int) -> None:
 
 def write_until_stopped(directory: Path, *, lines_per_sec: float, rotate_bytes: int) -> None:
     """Write at about this pace until SIGTERM, or until the parent has ended."""
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    parent = os.getppid()
     container = ContainerLog(Series(directory / CONTAINER, rotate_bytes))
     plain = Series(directory / PLAIN, rotate_bytes)
     started, written = time.monotonic(), 0
-    for number in count():
-        if stopping or os.getppid() != parent:
-            break
+    for number in until_stopped():
         container.write(number)
         write_plain(plain, number)
         due = started + 2 * number / lines_per_sec
@@ -216,13 +209,11 @@ class Written:
 class Writer:
     """The writer as a process."""
 
-    process: subprocess.Popen[bytes]
+    process: Program
 
     def stop(self) -> Written:
         """End it with a whole line, and return what there is now."""
-        self.process.send_signal(signal.SIGTERM)
-        said, _ = self.process.communicate(timeout=60)
-        return Written(**json.loads(said))
+        return Written(**json.loads(stop(self.process)))
 
 
 @contextmanager
@@ -232,16 +223,8 @@ def writing(
     """Start the writer; it is killed at the end unless it was stopped."""
     directory.mkdir(parents=True, exist_ok=True)
     pace = (f"--lines-per-sec={lines_per_sec}", f"--rotate-bytes={rotate_bytes}")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.numbered", str(directory), *pace],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield Writer(process)
-        finally:
-            process.kill()
+    with program("numbered", str(directory), *pace) as process:
+        yield Writer(process)
 
 
 def _key_of(source: dict[str, Any]) -> Key:

@@ -13,17 +13,16 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks.http_messages import Head, answer, decode_body, take_head
+from tests.e2e.program import program
 
 MARKER = re.compile(rb"lat=(\d+)")
 STEP_BYTES = 64 << 10
@@ -149,17 +148,9 @@ class Server:
 @contextmanager
 def serving(*how: str) -> Iterator[Server]:
     """Start the server; it is killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.throttled", *how],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield Server(process.stdout.readline().decode().strip())
-        finally:
-            process.kill()
+    with program("throttled", *how) as process:
+        assert process.stdout is not None
+        yield Server(process.stdout.readline().decode().strip())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ was written.
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from tests.e2e.program import Program, program
 
 LOOK_SECS = 0.001
 
@@ -93,7 +94,7 @@ def _ended() -> bool:
 class Witness:
     """The witness as a process."""
 
-    process: subprocess.Popen[bytes]
+    process: Program
     out: Path
 
     def stop(self) -> None:
@@ -110,19 +111,10 @@ class Witness:
 @contextmanager
 def witnessing(out: Path, lives: Sequence[Path]) -> Iterator[Witness]:
     """Start the witness of these live files; it is killed at the end unless it was stopped."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.witness", str(out), *map(str, lives)],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield Witness(process, out)
-        finally:
-            process.kill()
+    with program("witness", str(out), *map(str, lives)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield Witness(process, out)
 
 
 if __name__ == "__main__":
