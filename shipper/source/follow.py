@@ -135,7 +135,7 @@ class Follower:
             self._ended, self.unread = True, self._files.aside.unknown
         elif self._around.once:
             await asyncio.sleep(0.05)
-            self._stale = hopes
+            self._stale |= hopes
         else:
             self._handover.flush(self._overdue())
             self._reader.note(look=False)  # a look would hide what has come since the last step
