@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from shipper.config import SourceConfig
 from shipper.source.directory import Directories, Found, signature_of
 from shipper.source.names import split_name
-from shipper.source.paths import Trail, among, excluded, expand, root_of
+from shipper.source.paths import UNLISTED, Trail, among, excluded, expand, root_of
 
 _FORBIDDEN = "no permission to read it"
 _NOT_UTF8 = "its name is not UTF-8, and no document can hold that: rename it"
@@ -47,7 +47,8 @@ class Scan:
         trail: The directories that were looked at.
         links: Where the files are whose paths are links.
         unusable: Paths that are skipped for what is there, and why.
-        unreadable: Those of them that one who names files, or directories of them, means to read.
+        unreadable: Those of the skipped that one who names files, or directories of them, means to
+            read.
     """
 
     series: dict[str, Series] = field(default_factory=dict)
@@ -86,8 +87,8 @@ def _is_skipped(found: Scan, path: str, *, why: str, explicit: bool) -> bool:
         found.skipped[_shown(path)] = reason
         if not why:
             found.unusable[path] = reason
-            if explicit or reason == _FORBIDDEN:
-                found.unreadable.append(_shown(path))
+        if (explicit and not why) or reason == _FORBIDDEN or reason.startswith(UNLISTED):
+            found.unreadable.append(_shown(path))
     return bool(reason)
 
 

@@ -18,6 +18,9 @@ from shipper.source.names import TEMPORARY, split_name
 Candidate = tuple[str, str]
 """A path, and the reason to skip it; empty for one to follow."""
 
+UNLISTED = "cannot be listed"
+"""What the reason to skip a directory begins with whose names nobody knows."""
+
 _LASTING = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
 """Faults of a directory that are over when it changes."""
 
@@ -170,4 +173,4 @@ def _below(directory: str, trail: Trail) -> Iterator[Candidate]:
                 yield path, "a link to a directory: name it among the paths to follow what is there"
     for fault in faults:
         trail.failed(fault)
-        yield str(fault.filename), f"cannot be listed: {fault.strerror}"
+        yield str(fault.filename), f"{UNLISTED}: {fault.strerror}"

@@ -28,7 +28,6 @@ LONG = "x" * 40_000
 """A line that containerd writes in three parts."""
 TEXTS = {LAST, FILLER, LONG, "hello"}
 Life = tuple[str, str, str]
-NONE: Mapping[str, Any] = {}
 
 
 def count(lines: int, *, pause: str = ":") -> str:
@@ -127,7 +126,7 @@ class Heard:
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, documents: Iterable[dict[str, Any]], uids: Mapping[str, str] = NONE) -> "Heard":
+    def of(cls, documents: Iterable[dict[str, Any]], uids: Mapping[str, str]) -> "Heard":
         """Take documents of our namespace; by `uids`, names of pods have these uids."""
         heard = cls()
         for document in documents:
@@ -182,7 +181,7 @@ class Heard:
         image, team = kubernetes.get("container_image"), kubernetes.get("namespace_labels")
         if said != [name, container, None] or not name.startswith(label or "none"):
             self.faults.append(f"{name} {container} {number}: {kubernetes}")
-        if uids and kubernetes.get("pod_id") != uids.get(name):
+        if kubernetes.get("pod_id") != uids.get(name):
             self.faults.append(f"{name}: is {uids.get(name)}, not {kubernetes.get('pod_id')}")
         if image != f"docker.io/{IMAGE}" or not team:
             self.faults.append(f"{name} {container} {number}: image {image}, namespace {team}")

@@ -9,11 +9,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shipper import __version__
+from tests.e2e import chatter
 from tests.e2e.chatter import Heard
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.kubectl import Kubectl
@@ -214,11 +215,16 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A node, and an Elasticsearch that its pods reach."""
+    """A node, and an Elasticsearch that its pods reach.
+
+    Attributes:
+        uids: Of the pods that have been noted, by name: nobody knows a deleted one's later.
+    """
 
     node: Node
     elasticsearch: Elasticsearch
     url: str
+    uids: dict[str, str] = field(default_factory=dict)
 
     @property
     def kubectl(self) -> Kubectl:
@@ -229,11 +235,11 @@ class Cluster:
         """All that a deployment has delivered."""
         return list(self.elasticsearch.documents(f"{deployment.prefix}-*"))
 
-    def heard(self, deployment: Deployment, uids: Mapping[str, str]) -> Heard:
-        """The numbered lines that it has delivered, held against the pods that there were."""
-        return Heard.of(self.documents(deployment), uids)
+    def heard(self, deployment: Deployment) -> Heard:
+        """The numbered lines that it has delivered, held against the pods that were noted."""
+        return Heard.of(self.documents(deployment), self.uids)
 
-    def uids(self) -> dict[str, str]:
-        """The pods that there are now, by name."""
-        pods = self.kubectl.items("pods", "--all-namespaces")
-        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods}
+    def note_pods(self) -> None:
+        """Note the uids of the pods that there are now."""
+        pods = self.kubectl.items("pods", "--namespace", chatter.NAMESPACE)
+        self.uids.update((pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in pods)

@@ -168,11 +168,11 @@ def test_file_without_permission_is_named_and_the_others_are_read(
     (logs / "closed").mkdir(mode=0)
     command = ["run", str(logs), "--once", "--output=stdout", f"--state-dir={tmp_path / 'state'}"]
     done = run_once(*command, "--log-format=plain", before=WITHOUT_ROOTS_RIGHTS)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert [json.loads(line)["log"] for line in done.stdout.splitlines()] == ["readable"]
     assert f"{logs}/closed.log is skipped: no permission to read it" in done.stderr
     assert f"{logs}/closed is skipped: cannot be listed: Permission denied" in done.stderr
-    assert "2 skipped: closed, closed.log" in done.stderr
+    assert "2 cannot be read: closed, closed.log" in done.stderr
 
 
 def test_file_that_may_be_read_later_is_read_then(

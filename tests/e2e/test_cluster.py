@@ -303,13 +303,11 @@ def test_every_line_of_every_kind_of_pod(
     cluster: Cluster, deployment: Deployment, tmp_path: Path, record_property: Record
 ) -> None:
     """Rotated, restarted, short, deleted at full speed: each line is there once, with its pod."""
-    kubectl, uids = cluster.kubectl, cluster.uids()
+    kubectl = cluster.kubectl
     _begin_every_kind(cluster)
-    printed = [
-        _delete_at_full_speed(cluster, name, tmp_path, uids) for name in ("fast-0", "fast-1")
-    ]
+    printed = [_delete_at_full_speed(cluster, name, tmp_path) for name in ("fast-0", "fast-1")]
     kubectl.until(lambda: _said_hello(cluster) == JOB_PODS, "farewell", seconds=SECONDS)
-    uids |= cluster.uids()
+    cluster.note_pods()
     kubectl("delete", "job", "farewell", "--namespace", chatter.NAMESPACE)
     for name in ("restarted", "long", "init"):
         _until_phase(kubectl, name, "Succeeded")
@@ -320,7 +318,7 @@ def test_every_line_of_every_kind_of_pod(
     assert oom["state"]["terminated"]["reason"] == "OOMKilled"
     rotated = [*cluster.node.files.var_log.glob("pods/*_restarted_*/main/*.log.*")]
     assert rotated, "kubelet has rotated it"
-    uids |= cluster.uids()
+    cluster.note_pods()
     ended = {
         "restarted": RUNS,
         "job": JOB_PODS,
@@ -333,14 +331,14 @@ def test_every_line_of_every_kind_of_pod(
     wanted = {"fast-0": printed[0], "fast-1": printed[1], "long": LONG_LINES}
 
     def lacking() -> list[str]:
-        heard = cluster.heard(deployment, uids)
+        heard = cluster.heard(deployment)
         lives = [f"{name}: {heard.ends(name)}" for name in ended if heard.ends(name) != ended[name]]
         lasts = {name: max(heard.last(name).values(), default=0) for name in wanted}
         lines = [f"{name}: {lasts[name]}" for name in wanted if lasts[name] != wanted[name]]
         return [*lives, *lines, *(() if heard.others else ("no newline",))]
 
     _until_none(cluster, lacking)
-    heard = cluster.heard(deployment, uids)
+    heard = cluster.heard(deployment)
     record_property("lines", heard.lines)
     record_property("of pods deleted at full speed", printed)
     assert heard.wrong() == []
@@ -439,15 +437,12 @@ def _size(log: Path) -> int:
     return 0
 
 
-def _delete_at_full_speed(cluster: Cluster, name: str, folder: Path, uids: dict[str, str]) -> int:
-    """Delete a pod while it prints as fast as it can; return how many whole lines its log had.
-
-    Its uid is noted: nobody knows it later.
-    """
+def _delete_at_full_speed(cluster: Cluster, name: str, folder: Path) -> int:
+    """Delete a pod while it prints as fast as it can; return how many whole lines its log had."""
     spec = pod_spec(container(f'sleep 1; while :; do say "{chatter.FILLER}"; done'))
     cluster.kubectl.apply(pod(name, spec))
     log = _log_of(cluster, name)
-    uids[name] = cluster.uids()[name]
+    cluster.note_pods()
     with witnessing(folder / name, [log]) as witness:
         wait_until(lambda: _size(log) > 2 << 20, seconds=SECONDS, what="some lines")
         where = ("--namespace", chatter.NAMESPACE)
@@ -483,7 +478,6 @@ def test_disruptions_lose_nothing_and_double_nothing(
         "api": lambda: node.restart("kube-apiserver", how=signal.SIGKILL),
     }
     seen = {deployment.pod()["metadata"]["name"]}
-    uids: dict[str, str] = {}
     for name, happens in disturb.items():
         happens()
         deployment.until_rolled_out()
@@ -491,16 +485,16 @@ def test_disruptions_lose_nothing_and_double_nothing(
         seen.add(deployment.pod()["metadata"]["name"])
         kubectl.apply(pod(f"after-{name}", pod_spec(container(count(20)))))
         _until_phase(kubectl, f"after-{name}", "Succeeded")
-        uids |= cluster.uids()
+        cluster.note_pods()
     (node.files.var_log / "flags" / "stop").touch()
     names = [*(f"steady-{number}" for number in range(3)), *(f"after-{name}" for name in disturb)]
 
     def lacking() -> list[str]:
-        heard = cluster.heard(deployment, uids)
+        heard = cluster.heard(deployment)
         return [name for name in names if not heard.ends(name)]
 
     _until_none(cluster, lacking)
-    heard = cluster.heard(deployment, uids)
+    heard = cluster.heard(deployment)
     record_property("agents", len(seen))
     record_property("lines", sum(max(heard.last(name).values()) for name in names))
     assert heard.wrong() == []
@@ -656,7 +650,8 @@ def test_token_is_renewed_without_a_gap(
     cluster.kubectl.until(
         lambda: _count(cluster, undisturbed, "late") == 20, "its lines", seconds=SECONDS
     )
-    heard = cluster.heard(undisturbed, cluster.uids())
+    cluster.note_pods()
+    heard = cluster.heard(undisturbed)
     record_property("lines", heard.lines)
     assert heard.wrong() == []
     assert undisturbed.pod()["metadata"]["uid"] == born["metadata"]["uid"]

@@ -115,6 +115,7 @@ def test_file_without_permission_is_skipped() -> None:
     reasons = {Path(path).name: why for path, why in found.skipped.items()}
     assert reasons["b.log"] == "no permission to read it"
     assert "cannot be listed" in reasons["closed"]
+    assert {Path(path).name for path in found.unreadable} == {"b.log", "closed"}
 
 
 def test_file_in_a_directory_that_cannot_be_listed_is_followed() -> None:
