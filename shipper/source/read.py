@@ -16,6 +16,7 @@ from functools import partial
 
 from shipper.pipeline.chain import Chain
 from shipper.source.block import IGNORED, LIMIT, Block
+from shipper.source.cold import fetched
 from shipper.source.copies import is_unseen
 from shipper.source.discover import Series
 from shipper.source.generations import Generations
@@ -176,8 +177,7 @@ class Reader:
         if tail not in self.files.tails and tail.claim is not None and tail.unread_bytes:
             size = tail.offset + tail.unread_bytes
             file = replace(self.handover.saved(tail), seen_bytes=size)
-            secs = self._settings.settle_secs
-            self._around.losses.miss(file, DELETED, within_secs=secs)
+            self._around.losses.miss(file, DELETED, within_secs=self._settings.settle_secs)
 
     async def _in_turn(self, tail: Tail, read: Callable[[Tail], Block | None]) -> Block | None:
         spool, stem = self._around.spool, self._stem
@@ -191,6 +191,7 @@ class Reader:
             if tail.compressed and tail in self.files.tails:
                 self.handover.enrich(self._metadata.now())
                 return await _in_thread(tail, read)
+            await fetched(*tail.next_bytes)
             async with self._around.turns:  # waiting for room with one would keep the others out
                 if tail in self.files.tails and spool.has_room(stem, deleted=tail.nameless):
                     self.handover.enrich(self._metadata.now())

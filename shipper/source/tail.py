@@ -72,7 +72,7 @@ class Tail:
         self.saved: Position | None = None
         self.claim: Claim | None = None
         self.live = self.nameless = self.rewritten = False
-        self.after_gap = self.after_cut = self.busy = False
+        self.after_gap = self.after_cut = self.busy = self._overlong = False
         self.shown = True
         self.since = self.copy_of = self.was = ""
         self.newer: Tail | None = None
@@ -92,7 +92,6 @@ class Tail:
         self._skip: tuple[int, str] = (0, "")
         self._head = (0, b"")
         self._tried, self._written_ns = (-1, 0), 0
-        self._overlong = False
         self._ahead = Ahead(self.content, block_bytes=limits.block_bytes)
         self.window = self.first_line = b""
 
@@ -168,6 +167,12 @@ class Tail:
     def size(self) -> tuple[int, int]:
         """The descriptor, and the size on disk at the last look before reading."""
         return self._fd, self._tried[0]
+
+    @property
+    def next_bytes(self) -> tuple[int, range]:
+        """The descriptor, and the offsets of what is read next."""
+        end = min(self.disk_bytes, self.offset + self._limits.block_bytes)
+        return self._fd, range(self.offset, end)
 
     @property
     def quiet_secs(self) -> float:
