@@ -13,7 +13,9 @@ from shipper.pipeline.encode import encode
 from shipper.pipeline.enrich import Enrichment, suffix_of
 from shipper.pipeline.names import CONTAINER_TAG, PATH_TAG, names_of, tag_of
 from shipper.pipeline.route import action_prefix, index_of
-from tests.pipeline.lines import NOW
+from shipper.pipeline.splice import Splicer
+from shipper.pipeline.timestamp import comparable
+from tests.pipeline.lines import DAY, NOW
 
 PATH = f"/var/log/containers/web-0_shop_web-{'ab' * 32}.log"
 KEY = "0123456789abcdef0123"
@@ -68,6 +70,15 @@ def reference(data: bytes, offset: int = 0) -> list[Document]:
 def reference_body(data: bytes, offset: int = 0) -> bytes:
     """Return the same as the bulk body."""
     return b"".join(_encoded(BytesIO(data), offset))
+
+
+def spliced_by(
+    splicer: Splicer, block: bytes, offset: int = 0, *, day: str = DAY, since: str = ""
+) -> tuple[bytes, int] | None:
+    """Let a fast path take a block, as the chain does."""
+    prefix = action_prefix(index_of("logstash", day), KEY)
+    earliest = comparable(since).encode() if since else b""
+    return splicer.splice(block, offset, day=day, prefix=prefix, suffix=SUFFIX, since=earliest)
 
 
 def _encoded(lines: Iterable[bytes], offset: int) -> Iterable[bytes]:

@@ -2,14 +2,15 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.pipeline.route import action_prefix, index_of
+from shipper.pipeline import splice_cri
 from shipper.pipeline.splice_cri import START, day_of, splice
-from shipper.pipeline.timestamp import comparable, is_day
+from shipper.pipeline.timestamp import is_day
 from tests.pipeline.lines import DAY, TIME, docker
 from tests.pipeline.lines_cri import (
     CHANGED_CRI,
@@ -20,7 +21,9 @@ from tests.pipeline.lines_cri import (
     ZONES,
     cri,
 )
-from tests.pipeline.reference import KEY, SUFFIX, documents_of, reference_body
+from tests.pipeline.reference import documents_of, reference_body, spliced_by
+
+spliced = partial(spliced_by, splice_cri)
 
 MANY = settings(max_examples=max(1000, settings().max_examples))
 """There are many ways not to be ordinary."""
@@ -47,15 +50,6 @@ def is_ordinary(block: bytes, day: str) -> bool:
     except (ValueError, OverflowError):  # no UTF-8, no such date
         return False
     return not end and all(heads) and len(alike) == 1 and days == {day}
-
-
-def spliced(
-    block: bytes, offset: int = 0, *, day: str = DAY, since: str = ""
-) -> tuple[bytes, int] | None:
-    """Call splice as the chain does."""
-    prefix = action_prefix(index_of("logstash", day), KEY)
-    earliest = comparable(since).encode() if since else b""
-    return splice(block, offset, day=day, prefix=prefix, suffix=SUFFIX, since=earliest)
 
 
 @pytest.mark.parametrize("block", [b"%b", b"%b" + LINE, LINE + b"%b"], ids=["alone", "1", "2"])

@@ -2,16 +2,19 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.pipeline.route import action_prefix, index_of
+from shipper.pipeline import splice_docker
 from shipper.pipeline.splice_docker import day_of, splice
-from shipper.pipeline.timestamp import comparable, is_day
+from shipper.pipeline.timestamp import is_day
 from tests.pipeline.lines import BLOCKS, CHANGED, DAY, ORDINARY, TIME, UNENDED, docker
-from tests.pipeline.reference import KEY, SUFFIX, documents_of, reference
+from tests.pipeline.reference import documents_of, reference, spliced_by
+
+spliced = partial(spliced_by, splice_docker)
 
 MANY = settings(max_examples=max(1000, settings().max_examples))
 """There are many ways not to be ordinary."""
@@ -42,15 +45,6 @@ def _is_line(line: bytes, day: str) -> bool:
         )
     except UnicodeError:  # no UTF-8, or half a surrogate pair
         return False
-
-
-def spliced(
-    block: bytes, offset: int = 0, *, day: str = DAY, since: str = ""
-) -> tuple[bytes, int] | None:
-    """Call splice as the chain does."""
-    prefix = action_prefix(index_of("logstash", day), KEY)
-    earliest = comparable(since).encode() if since else b""
-    return splice(block, offset, day=day, prefix=prefix, suffix=SUFFIX, since=earliest)
 
 
 @pytest.mark.parametrize("block", [b"%b", b"%b" + LINE, LINE + b"%b"], ids=["alone", "1", "2"])

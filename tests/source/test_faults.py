@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -48,6 +49,18 @@ class Faults:
         for path in self.logs.values():
             path.rename(path.with_name("a.log.1"))
         self.write()
+
+    def survive(self, happens: Callable[[], Awaitable[None]]) -> None:
+        """Check that each line is delivered once, whatever happens meanwhile, and nothing lost."""
+
+        async def follow() -> None:
+            async with self.place.agent(settle_secs=SETTLE_SECS):
+                await self.all_arrived()
+                await happens()
+                await self.all_arrived()
+
+        asyncio.run(follow())
+        assert self.place.lost() == {}
 
     async def all_arrived(self) -> None:
         """Check that each line is delivered, once."""
@@ -150,18 +163,14 @@ def test_deleted_file_that_cannot_be_read_for_a_while(
     """A file without a name is not closed for a fault: nobody could ever open it again."""
     faults = Faults(tmp_path, monkeypatch)
 
-    async def follow() -> None:
-        async with faults.place.agent(settle_secs=SETTLE_SECS):
-            await faults.all_arrived()
-            faults.faulty.begin(faults.logs, call)
-            faults.write()
-            faults.replace()
-            await faults.faulty.last()
-            faults.faulty.end()
-            await faults.all_arrived()
+    async def happens() -> None:
+        faults.faulty.begin(faults.logs, call)
+        faults.write()
+        faults.replace()
+        await faults.faulty.last()
+        faults.faulty.end()
 
-    asyncio.run(follow())
-    assert faults.place.lost() == {}
+    faults.survive(happens)
 
 
 def test_file_that_cannot_be_seen_for_a_while(
@@ -170,18 +179,14 @@ def test_file_that_cannot_be_seen_for_a_while(
     """A path that cannot be looked at is not taken for deleted: its file is read on."""
     faults = Faults(tmp_path, monkeypatch)
 
-    async def follow() -> None:
-        async with faults.place.agent(settle_secs=SETTLE_SECS):
-            await faults.all_arrived()
-            faults.faulty.begin(faults.logs, "stat", "open")
-            faults.write()
-            await faults.faulty.last()
-            faults.faulty.end()
-            faults.write()
-            await faults.all_arrived()
+    async def happens() -> None:
+        faults.faulty.begin(faults.logs, "stat", "open")
+        faults.write()
+        await faults.faulty.last()
+        faults.faulty.end()
+        faults.write()
 
-    asyncio.run(follow())
-    assert faults.place.lost() == {}
+    faults.survive(happens)
 
 
 def test_directory_that_cannot_be_listed_for_a_while(
@@ -190,16 +195,12 @@ def test_directory_that_cannot_be_listed_for_a_while(
     """While a directory cannot be listed open files stay open; what was rotated is found after."""
     faults = Faults(tmp_path, monkeypatch)
 
-    async def follow() -> None:
-        async with faults.place.agent(settle_secs=SETTLE_SECS):
-            await faults.all_arrived()
-            faults.faulty.begin(faults.directories, "listdir")
-            faults.write()
-            faults.rotate()
-            await faults.faulty.last()
-            faults.faulty.end()
-            faults.write()
-            await faults.all_arrived()
+    async def happens() -> None:
+        faults.faulty.begin(faults.directories, "listdir")
+        faults.write()
+        faults.rotate()
+        await faults.faulty.last()
+        faults.faulty.end()
+        faults.write()
 
-    asyncio.run(follow())
-    assert faults.place.lost() == {}
+    faults.survive(happens)
