@@ -2,9 +2,12 @@
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.scene import NAMESPACE, SetUp, scene
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.servers.docker import DockerEngine
 from tests.servers.elasticsearch import Elasticsearch
@@ -64,6 +67,20 @@ def kubernetes() -> Iterator[KubernetesApi]:
     """A Kubernetes API with an account for the agent."""
     with KubernetesApi.start() as api:
         yield api
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[KubernetesApi]:
+    """A Kubernetes API of the module's own: what is done to it no other test would like."""
+    with KubernetesApi.start() as server:
+        server.make_namespace(NAMESPACE, labels={"team": "a"})
+        yield server
+
+
+@pytest.fixture
+def set_up(api: KubernetesApi, fake: FakeElasticsearch, tmp_path: Path, prefix: str) -> SetUp:
+    """Sets the scene of a test: an agent, its folder, and its ways to the two servers."""
+    return partial(scene, api, tmp_path, fake=fake, prefix=prefix)
 
 
 @pytest.fixture(scope="session")

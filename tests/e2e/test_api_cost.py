@@ -1,9 +1,9 @@
-"""What an hour of a full node costs the API, by a real server's own account."""
+"""What a full node costs the API, by a real server's own account: an hour of it, and its memory."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
@@ -15,15 +15,18 @@ from shipper.kube.watch import Timing
 from shipper.kubernetes_config import KubernetesConfig
 from shipper.metrics import Metrics
 from shipper.pipeline.names import Names
+from tests.e2e import scene
+from tests.e2e.agent import Agent, running
 from tests.e2e.kubelet import NODE, Kubelet, Life
+from tests.e2e.record import Record
+from tests.e2e.scene import SetUp
 from tests.kube.running import Rows, until
 from tests.servers.kubernetes import KubernetesApi
 
-PODS, MINUTES, CHANGES = 110, 60, 3
+PODS, MINUTES, CHANGES, CUTS = 110, 60, 3, 4
 FASTER = 100
 MINUTE_SECS = 60 / FASTER
 FAST = Timing(watch_secs=(300 // FASTER, 600 // FASTER), steady_secs=10 / FASTER)
-Record = Callable[[str, object], None]
 
 
 def test_hour_of_a_full_node_costs_one_list_and_a_watch_every_few_minutes(
@@ -92,3 +95,53 @@ async def _ask(pods: KubeMetadata, lives: Iterable[Life]) -> None:
         assert found is not None
         assert found.uid == life.uid
         assert pods.namespace(life.namespace) is not None
+
+
+def begun_watches(api: KubernetesApi) -> int:
+    """How many watches the server has begun to answer."""
+    begun = ("watch", "ResponseStarted")
+    return sum((each["verb"], each["stage"]) == begun for each in api.asked())
+
+
+def until_begun(agent: Agent, api: KubernetesApi, watches: int) -> None:
+    """Wait until the server has begun to answer so many."""
+    agent.until(lambda: begun_watches(api) >= watches, f"{watches} watches")
+
+
+def test_full_node_costs_one_list_and_one_watch(set_up: SetUp, record_property: Record) -> None:
+    """110 pods with 50 KB of labels and annotations each: a watch per connection, 130 MB."""
+    text = {f"note-{number}": "x" * 1_000 for number in range(50)}
+    with set_up() as here:
+        api, names = here.api, [f"{here.prefix}-{number}" for number in range(PODS)]
+        for name in names:
+            here.make_pod(name, annotations=text)
+        before = len(list(api.asked()))
+        with running(here.setup) as agent:
+            for name in names:
+                here.write(name)
+            here.until_enriched(agent, names[0])
+            for name in names:
+                path = f"/api/v1/namespaces/{scene.NAMESPACE}/pods/{name}"
+                api.patch(path, {"metadata": {"labels": {"changed": "yes"}}})
+            changed = "shipper_kube_events_total"
+            agent.until(lambda: agent.metric(changed) >= PODS, "all changes are known")
+            agent.until(lambda: len(here.elasticsearch.documents) > PODS, "all documents")
+            agent.pass_time(8)
+            for _ in range(CUTS):
+                watches = begun_watches(api)
+                here.pipe.cut()
+                until_begun(agent, api, watches + 1)
+            record_property("peak RSS", f"{agent.peak_rss_bytes / 1e6:.0f} MB")
+            assert agent.peak_rss_bytes <= 130e6
+            assert agent.stop() == 0
+        asked = list(api.asked())[before:]
+    stages = Counter((each["verb"], each["stage"]) for each in asked)
+    record_property("asked", dict(stages))
+    assert stages["list", "ResponseComplete"] == 1
+    assert stages["watch", "ResponseStarted"] == 1 + CUTS
+    assert stages["get", "ResponseComplete"] == 1
+    assert {each["userAgent"].partition("/")[0] for each in asked} == {"shipper"}
+    of_pods = [each for each in asked if each["objectRef"]["resource"] == "pods"]
+    assert all(
+        f"fieldSelector=spec.nodeName%3D{scene.NODE}" in each["requestURI"] for each in of_pods
+    )

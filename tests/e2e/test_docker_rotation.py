@@ -33,6 +33,7 @@ import pytest
 
 from tests.e2e.agent import Agent, Setup, configure, running
 from tests.e2e.dockerlines import Printed, all_faults
+from tests.e2e.record import Record
 from tests.e2e.witness import witnessing
 from tests.fakes.elasticsearch import FakeElasticsearch, says
 from tests.servers.docker import IMAGE, DockerEngine
@@ -50,7 +51,6 @@ LINE_CHARS = {40: 30, 200: 50, 2_000: 15, 40_000: 5}
 BURST_BYTES = (200_000, 2_000_000)
 """Of each stream; up to four rotations at once."""
 PAUSE_SECS = (0.1, 1.5)
-Record = Callable[[str, object], None]
 SCRIPT = """
 cat /in/stdout.0
 until [ -e /in/go ]; do usleep 10000; done

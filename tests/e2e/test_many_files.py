@@ -4,7 +4,7 @@ import random
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agent import Agent, Setup, configure, running
+from tests.e2e.record import Record
 from tests.e2e.texts import faults
 from tests.fakes.elasticsearch import FakeElasticsearch
 
@@ -25,8 +26,6 @@ IDLE_SECS = 5.0
 MAX_IDLE_CORES = 0.25
 WOKEN = 300
 """Files that go on after all have been silent; with few files open most of them are closed."""
-
-Record = Callable[[str, object], None]
 
 
 def lines_of(name: str, *, first: int = 0, lines: int = LINES) -> list[str]:

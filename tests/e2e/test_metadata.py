@@ -14,6 +14,7 @@ import pytest
 from benchmarks.trial import NullServer
 from tests.e2e.agent import Agent, Setup, configure, running
 from tests.e2e.kubelet import Kubelet, Life
+from tests.e2e.record import Record
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.servers.docker import IMAGE, DockerEngine
 from tests.servers.elasticsearch import Elasticsearch
@@ -29,7 +30,6 @@ PODS_OF_A_NODE, LINES_OF_LARGE = 110, 100
 MAX_RSS_BYTES = 130e6
 Runs = set[tuple[int, int, int]]
 """Containers: which pod's, which of its lives, and of which life of the agent something came."""
-Record = Callable[[str, object], None]
 
 
 @pytest.fixture

@@ -9,16 +9,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shipper import __version__
-from tests.e2e import chatter
-from tests.e2e.chatter import Heard
-from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.kubectl import Kubectl
-from tests.servers.node import Node
 from tests.servers.process import ServerError
 
 ROOT = Path(__file__).parents[2]
@@ -211,35 +207,3 @@ class Deployment:
         name = self.pod()["metadata"]["name"]
         pods = f"/api/v1/namespaces/{self.namespace}/pods"
         return self.kubectl("get", "--raw", f"{pods}/{name}:9880/proxy{path}")
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A node, and an Elasticsearch that its pods reach.
-
-    Attributes:
-        uids: Of the pods that have been noted, by name: nobody knows a deleted one's later.
-    """
-
-    node: Node
-    elasticsearch: Elasticsearch
-    url: str
-    uids: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def kubectl(self) -> Kubectl:
-        """The administrator's command line."""
-        return self.node.kubectl
-
-    def documents(self, deployment: Deployment) -> list[dict[str, Any]]:
-        """All that a deployment has delivered."""
-        return list(self.elasticsearch.documents(f"{deployment.prefix}-*"))
-
-    def heard(self, deployment: Deployment) -> Heard:
-        """The numbered lines that it has delivered, held against the pods that were noted."""
-        return Heard.of(self.documents(deployment), self.uids)
-
-    def note_pods(self) -> None:
-        """Note the uids of the pods that there are now."""
-        pods = self.kubectl.items("pods", "--namespace", chatter.NAMESPACE)
-        self.uids.update((pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in pods)
