@@ -6,11 +6,11 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.e2e.agent import Agent, Setup, configure, running
 from tests.fakes.elasticsearch import FakeElasticsearch
@@ -200,8 +200,17 @@ def scene(
             api.delete_pod(NAMESPACE, pod)
 
 
-SetUp = Callable[..., AbstractContextManager[Scene]]
-"""Sets a scene on a test's server, in its folder."""
+class SetUp(Protocol):
+    """Sets a scene on a test's server, in its folder."""
+
+    def __call__(
+        self,
+        *,
+        host: str = ...,
+        plain: bool = ...,
+        **settings: Any,  # noqa: ANN401  # those of the section
+    ) -> AbstractContextManager[Scene]:
+        """As `scene` does."""
 
 
 @contextmanager

@@ -108,6 +108,7 @@ def until_begun(agent: Agent, api: KubernetesApi, watches: int) -> None:
     agent.until(lambda: begun_watches(api) >= watches, f"{watches} watches")
 
 
+@pytest.mark.timeout(300)
 def test_full_node_costs_one_list_and_one_watch(set_up: SetUp, record_property: Record) -> None:
     """110 pods with 50 KB of labels and annotations each: a watch per connection, 130 MB."""
     text = {f"note-{number}": "x" * 1_000 for number in range(50)}

@@ -17,7 +17,7 @@ from shipper import __version__
 from tests.servers.kubectl import Kubectl
 from tests.servers.process import ServerError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OVERLAY = Path("deploy/overlays/external/kustomization.yaml")
 CONFIG = Path("config/shipper.yaml")
 DAEMONSET = Path("deploy/base/daemonset.yaml")
