@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shipper.source.content import Gzip, Plain
 
-_BLOCKS = 16
+SEARCHED_BLOCKS = 16
 """Blocks that are searched at once."""
 
 
@@ -29,7 +29,7 @@ class Ahead:
     def newline(self) -> int:
         """Return the offset behind the next newline; 0 if none is found yet."""
         self.under_way = False
-        for _ in range(_BLOCKS):
+        for _ in range(SEARCHED_BLOCKS):
             data = self._content.read_at(self.reached, self._block_bytes)
             newline = data.find(b"\n") + 1
             if newline:
@@ -47,7 +47,7 @@ class Ahead:
         """
         self.under_way = False
         self.reached = self._content.next_data(max(start, self.reached))
-        for _ in range(_BLOCKS):
+        for _ in range(SEARCHED_BLOCKS):
             data = self._content.read_at(self.reached, self._block_bytes)
             rest = data.lstrip(b"\0")
             self.reached += len(data) - len(rest)

@@ -1,16 +1,16 @@
-"""What the disk has yet to give is fetched by a thread, so that the event loop never waits for it.
+"""What the disk has yet to give is fetched by a thread, so that the event loop need not wait.
 
 Only the system's own memory of the file is filled there: what is read is read as ever, afterwards.
-So nothing has to agree between threads, and a file may be closed meanwhile.
+So nothing has to agree between threads, and nobody waits for one at a stop: what it reads is thrown
+away, whatever has the descriptor by then.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-
-from shipper.source.threads import in_thread
 
 _DISK_THREADS = ThreadPoolExecutor(4, thread_name_prefix="disk")
 """A disk that turns serves some requests at once sooner than one by one; a slow one must not keep
@@ -22,7 +22,7 @@ _AT_ONCE = getattr(os, "RWF_NOWAIT", None)
 
 
 async def fetched(descriptor: int, offsets: range) -> None:
-    """Return when these bytes can be read without a wait for the disk, or cannot be read at all.
+    """Return when these bytes are in memory, as far as their ends tell, or cannot be read at all.
 
     Where nobody can tell (on a network's file system, or without Linux) that is at once.
 
@@ -30,7 +30,8 @@ async def fetched(descriptor: int, offsets: range) -> None:
     """
     ends = {offsets[0], offsets[-1]} if offsets else set[int]()
     if any(_is_cold(descriptor, offset) for offset in ends):
-        await in_thread(lambda: _fetch(descriptor, offsets), pool=_DISK_THREADS)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(_DISK_THREADS, _fetch, descriptor, offsets)
 
 
 def _is_cold(descriptor: int, offset: int) -> bool:

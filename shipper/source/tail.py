@@ -11,7 +11,7 @@ import sys
 import time
 
 from shipper.model import Position
-from shipper.source.ahead import Ahead
+from shipper.source.ahead import SEARCHED_BLOCKS, Ahead
 from shipper.source.block import HOLE, Block, Limits
 from shipper.source.content import opened
 from shipper.source.directory import Signature
@@ -67,8 +67,7 @@ class Tail:
         Raises:
             OSError: As the system says.
         """
-        self.path = path
-        self.offset = 0
+        self.path, self.offset = path, 0
         self.saved: Position | None = None
         self.claim: Claim | None = None
         self.live = self.nameless = self.rewritten = False
@@ -89,8 +88,7 @@ class Tail:
         self.hint = (status.st_dev, status.st_ino)
         self.disk_bytes = status.st_size
         self.seen_bytes = 0 if self.compressed else self.disk_bytes
-        self._skip: tuple[int, str] = (0, "")
-        self._head = (0, b"")
+        self._skip, self._head = (0, ""), (0, b"")
         self._tried, self._written_ns = (-1, 0), 0
         self._ahead = Ahead(self.content, block_bytes=limits.block_bytes)
         self.window = self.first_line = b""
@@ -171,8 +169,10 @@ class Tail:
     @property
     def next_bytes(self) -> tuple[int, range]:
         """The descriptor, and the offsets of what is read next."""
-        end = min(self.disk_bytes, self.offset + self._limits.block_bytes)
-        return self._fd, range(self.offset, end)
+        start = max(self.offset, self._skip[0], self._ahead.reached)
+        blocks = SEARCHED_BLOCKS if self._overlong or self._ahead.under_way else 1
+        end = min(self.disk_bytes, start + blocks * self._limits.block_bytes)
+        return self._fd, range(start, end)
 
     @property
     def quiet_secs(self) -> float:

@@ -14,6 +14,8 @@ from tests.source.running import until
 
 MEBIBYTE = 1 << 20
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="Linux alone can tell")
+
 
 class SlowDisk:
     """The system's calls, for one file of which nothing is in memory from an offset on.

@@ -61,6 +61,26 @@ def test_blocks_are_the_bytes_of_the_file(
     assert offset == len(content or b"\n")
 
 
+def test_what_is_read_next_is_told(tmp_path: Path) -> None:
+    """A block, from the position on, or behind what is skipped; more where a line has no end."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"line\n" * 100)
+    tail = Tail(str(path), "/a.log", limits=SMALL)
+    assert tail.next_bytes[1] == range(64)
+    assert tail.read() is not None
+    assert tail.next_bytes[1] == range(60, 124)
+    tail.skip(300, "why")
+    assert tail.next_bytes[1] == range(300, 364)
+    assert tail.read() is not None
+    path.write_bytes(b"line\n" * 60 + b"x" * 10_000)
+    assert tail.update()
+    assert tail.read() is None
+    assert tail.scanning
+    reached = tail.next_bytes[1].start
+    assert tail.next_bytes[1] == range(reached, reached + 16 * 64)
+    tail.close()
+
+
 def test_half_line_waits_for_its_newline(tmp_path: Path) -> None:
     """What follows the last newline is not read before its own has come."""
     path = tmp_path / "a.log"
