@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from shipper.config import SourceConfig
 from shipper.source.directory import Directories, Found, signature_of
 from shipper.source.names import split_name
-from shipper.source.paths import UNLISTED, Trail, among, excluded, expand, root_of
+from shipper.source.paths import Trail, among, excluded, expand, root_of
 
 _FORBIDDEN = "no permission to read it"
 _NOT_UTF8 = "its name is not UTF-8, and no document can hold that: rename it"
@@ -47,8 +47,7 @@ class Scan:
         trail: The directories that were looked at.
         links: Where the files are whose paths are links.
         unusable: Paths that are skipped for what is there, and why.
-        unreadable: Those of the skipped that one who names files, or directories of them, means to
-            read.
+        unreadable: Those that one who names files, or directories of them, means to read.
     """
 
     series: dict[str, Series] = field(default_factory=dict)
@@ -57,7 +56,7 @@ class Scan:
     trail: Trail = field(default_factory=Trail)
     links: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
 
 
 def scan(sources: Sequence[SourceConfig], *, named: Collection[str] | None = None) -> Scan:
@@ -77,18 +76,19 @@ def scan(sources: Sequence[SourceConfig], *, named: Collection[str] | None = Non
             if named is None or not series.only:
                 _add(found, series, path=path)
     _look_up_files(found)
+    _tell_unlisted(found, [pattern for source in sources for pattern in source.exclude])
     return found
 
 
 def _is_skipped(found: Scan, path: str, *, why: str, explicit: bool) -> bool:
     """Tell whether a path is not followed, and take note of the reason: of its name, or there."""
     reason = why or unusable(path)
-    if reason and (explicit or os.path.lexists(path)):  # else it is deleted now
+    if reason and (explicit or not _is_gone(path)):
         found.skipped[_shown(path)] = reason
         if not why:
             found.unusable[path] = reason
-        if (explicit and not why) or reason == _FORBIDDEN or reason.startswith(UNLISTED):
-            found.unreadable.append(_shown(path))
+            if explicit or reason == _FORBIDDEN:
+                found.unreadable.add(_shown(path))
     return bool(reason)
 
 
@@ -175,12 +175,29 @@ def _look_up_files(found: Scan) -> None:
             except OSError as error:
                 found.trail.whole = False
                 found.skipped[series.path] = f"its directory cannot be listed: {error.strerror}"
+                found.unreadable.add(series.path)
                 del found.series[name]
         elif series.stem in found.series:
             del found.series[name]
         else:
             signature = signature_of(series.only)
             found.files[name] = [Found(series.only, signature)] if signature else []
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
+
+
+def _tell_unlisted(found: Scan, exclude: Collection[str]) -> None:
+    for directory, why in found.trail.unlisted.items():
+        below = f"{directory}/"  # all that `*/name/*` excludes
+        if not any(excluded(path, exclude) for path in (directory, below)):
+            found.skipped[_shown(directory)] = why
+            found.unreadable.add(_shown(directory))
 
 
 def _shown(path: str) -> str:
@@ -195,7 +212,7 @@ def unusable(path: str) -> str:
         if os.path.islink(path):  # noqa: PTH114
             target = os.path.realpath(path)
             return f"its target {target} cannot be reached ({error.strerror}): is it mounted?"
-        return error.strerror or str(error)
+        return _FORBIDDEN if isinstance(error, PermissionError) else error.strerror or str(error)
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     return "" if os.access(path, os.R_OK) else _FORBIDDEN

@@ -18,10 +18,8 @@ from shipper.source.names import TEMPORARY, split_name
 Candidate = tuple[str, str]
 """A path, and the reason to skip it; empty for one to follow."""
 
-UNLISTED = "cannot be listed"
-"""What the reason to skip a directory begins with whose names nobody knows."""
-
-_LASTING = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_LASTING = (*_GONE, errno.EACCES, errno.EPERM)
 """Faults of a directory that are over when it changes."""
 
 
@@ -32,10 +30,12 @@ class Trail:
     Attributes:
         directories: The directories whose names were looked at.
         whole: Whether they could be; a fault that may pass is a reason to look again.
+        unlisted: Those that are there, and could not be, and why.
     """
 
     directories: set[str] = field(default_factory=set)
     whole: bool = True
+    unlisted: dict[str, str] = field(default_factory=dict)
 
     def names(self, directory: str) -> list[str]:
         """Return the names in a directory; none if it cannot be listed."""
@@ -48,8 +48,11 @@ class Trail:
 
     def failed(self, error: OSError) -> None:
         """Take note that a directory could not be listed."""
-        self.directories.add(str(error.filename))
+        path = str(error.filename)
+        self.directories.add(path)
         self.whole &= error.errno in _LASTING
+        if error.errno not in _GONE:
+            self.unlisted[path] = f"cannot be listed: {error.strerror}"
 
 
 def expand(pattern: str, trail: Trail) -> Iterator[Candidate]:
@@ -161,8 +164,7 @@ def _at_levels(pattern: str, trail: Trail) -> Iterator[str]:
 
 
 def _below(directory: str, trail: Trail) -> Iterator[Candidate]:
-    faults: list[OSError] = []
-    for parent, directories, names in os.walk(directory, onerror=faults.append):
+    for parent, directories, names in os.walk(directory, onerror=trail.failed):
         trail.directories.add(parent)
         for name in names:
             path = os.path.join(parent, name)  # noqa: PTH118
@@ -171,6 +173,3 @@ def _below(directory: str, trail: Trail) -> Iterator[Candidate]:
             path = os.path.join(parent, name)  # noqa: PTH118
             if os.path.islink(path):  # noqa: PTH114
                 yield path, "a link to a directory: name it among the paths to follow what is there"
-    for fault in faults:
-        trail.failed(fault)
-        yield str(fault.filename), f"{UNLISTED}: {fault.strerror}"

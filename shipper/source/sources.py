@@ -78,7 +78,7 @@ class Sources:
                 found = await in_thread(lambda: scan(self._around.config.sources))
                 await self._start(found, group, first=first)
                 await self._tell(found)
-                self.unread += found.unreadable
+                self.unread += sorted(found.unreadable)
                 return
             group.create_task(self._around.poller.run())
             await self._discover(group, first=first)

@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from shipper.config import SourceConfig
 from shipper.source.discover import Series, scan
 from tests.cost import costs
@@ -116,6 +118,49 @@ def test_file_without_permission_is_skipped() -> None:
     assert reasons["b.log"] == "no permission to read it"
     assert "cannot be listed" in reasons["closed"]
     assert {Path(path).name for path in found.unreadable} == {"b.log", "closed"}
+
+
+def test_directory_of_a_glob_that_may_not_be_listed_is_told() -> None:
+    """What matches there nobody knows; one that is not there says nothing."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        make(root / "closed" / "a.log")
+        root.chmod(0o755)
+        (root / "closed").chmod(0)
+        with as_nobody():
+            found = scan(source(root / "closed/*.log", root / "missing/*.log"))
+        (root / "closed").chmod(0o755)
+    path = str(root / "closed")
+    assert found.skipped == {path: "cannot be listed: Permission denied"}
+    assert found.unreadable == {path}
+
+
+def test_directory_that_may_not_be_entered_is_told() -> None:
+    """Its names can be listed, and so it is told of each that it may not be read."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        make(root / "names" / "a.log")
+        root.chmod(0o755)
+        (root / "names").chmod(0o644)
+        with as_nobody():
+            found = scan(source(root))
+        (root / "names").chmod(0o755)
+        path = str(root / "names" / "a.log")
+    assert (found.skipped, found.unreadable) == ({path: "no permission to read it"}, {path})
+
+
+@pytest.mark.parametrize("pattern", ["closed", "*/closed", "*/closed/*"])
+def test_directory_that_is_excluded_may_be_closed(pattern: str) -> None:
+    """Nobody means to read what is in it."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        make(root / "closed" / "a.log")
+        root.chmod(0o755)
+        (root / "closed").chmod(0)
+        with as_nobody():
+            found = scan(source(root, exclude=(pattern,)))
+        (root / "closed").chmod(0o755)
+    assert (found.skipped, found.unreadable) == ({}, set())
 
 
 def test_file_in_a_directory_that_cannot_be_listed_is_followed() -> None:
