@@ -30,7 +30,6 @@ class Descriptors:
         allowed = max(16, soft - _RESERVE)
         self._most = allowed if most is None else min(most, allowed)
         self.used = 0
-
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -50,16 +49,17 @@ class Descriptors:
     def give_back(self) -> None:
         """Count a file that was closed; who has waited longest goes on."""
         self.used -= 1
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until a file was closed."""
+    async def wait(self, most_secs: float | None = None) -> None:
+        """Wait until a file was closed, but for no longer than this."""
         if not self.none_left:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        await future
+        try:
+            await asyncio.wait([future], timeout=most_secs)
+        finally:
+            if not future.done():
+                self._waiting.remove(future)

@@ -149,7 +149,8 @@ class Follower:
 
     async def _wait_for_descriptor(self) -> None:
         self._queued = True  # what `notice` opened now would not be read before this ends
-        await self._around.descriptors.wait()
+        # What is open has a name no more, or ends in a half line: the clock makes that due.
+        await self._around.descriptors.wait(_RETRY_SECS if self._files.tails else None)
         self._queued, self._stale = False, True
 
     def _give_way(self) -> None:
@@ -246,8 +247,9 @@ class Follower:
         self._reader.joints.end_lost_lines(self.tails, settled=self._files.settled)
 
     def park(self) -> int:
-        """Close the files that have nothing to read; returns how many."""
-        parked = [tail for tail in self._files.tails if is_idle(tail)]
+        """Close the files that have nothing to read, while it rests; returns how many."""
+        tails = list(self._files.tails)
+        parked = [tail for tail in tails if is_idle(tail, tails)]
         for tail in parked:
             self._files.finish(tail)
         return len(parked)

@@ -17,9 +17,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from shipper.source.aside import Aside
 from shipper.source.block import Limits
+from shipper.source.closed import Closed
 from shipper.source.copies import is_copy
 from shipper.source.descriptors import Descriptors
-from shipper.source.directory import Found, Signature, files_of, signature_of
+from shipper.source.directory import Found, files_of, signature_of
 from shipper.source.discover import Series
 from shipper.source.identity import Identity, Place
 from shipper.source.succession import Succession
@@ -64,7 +65,7 @@ class Generations:
         self._descriptors = descriptors
         self._on_deleted, self._on_gap = on_deleted, on_gap
         self._succession = Succession(series.stem)
-        self._finished: dict[Signature, str] = {}
+        self._closed = Closed()
         self.aside = Aside()
 
     def refresh(self, found: Sequence[Found] | None = None) -> list[tuple[str, OSError]]:
@@ -150,11 +151,11 @@ class Generations:
         other = next((t for t in self.tails if t.claim is not None and t.claim.key == key), None)
         if other is not None:
             return is_copy(tail, other, within_secs=within_secs)
-        if not tail.compressed or key not in self._finished.values():
+        if not tail.compressed or key not in self._closed.keys:
             return False
         original = signature_of(tail.path.removesuffix(".gz"))  # it may be gone without a look
         signatures = [original] if original else [file.signature for file in self._files()]
-        return (key in map(self._finished.get, signatures)) == bool(original)
+        return (key in map(self._closed.key_of, signatures)) == bool(original)
 
     def begin_anew(self, tail: Tail) -> None:
         """Open a rewritten file once more, as the new one that it is, behind copies of the old."""
@@ -175,12 +176,13 @@ class Generations:
             self.tails.insert(self.tails.index(anew), tail)
 
     def finish(self, tail: Tail) -> None:
-        """Close a file to whose end was read, and do not open it again unless it changes."""
+        """Close a file of which nothing is to be read, until it changes."""
         signature = signature_of(tail.path)
         if signature is None or signature[:3] != (*tail.hint, tail.disk_bytes):
             self.close([tail])
             return
-        self._finished[signature] = tail.claim.key if tail.claim else ""
+        key = tail.claim.key if tail.claim else ""
+        self._closed.add(signature, key, only_as=tail.path if tail.unread_bytes else "")
         self._drop(tail)
 
     def set_aside(self, tail: Tail) -> None:
@@ -213,15 +215,15 @@ class Generations:
         self.close(list(self.tails))
         self._note_out_of_sight()
         self.vanished &= not self._out_of_sight
-        for key in self._finished.values():
+        for key in self._closed.keys:
             self._identity.release(key)
-        self._finished.clear()
+        self._closed.clear()
 
     def _files(self) -> list[Found]:
         return files_of(self._series.stem, only=self._series.only)
 
     def _wants(self, file: Found) -> bool:
-        return self.aside.is_due(file) and file.signature not in self._finished
+        return self.aside.is_due(file) and not self._closed.has(file)
 
     def _open(self, file: Found, faults: list[tuple[str, OSError]]) -> Tail | None:
         if self._descriptors.none_left:
@@ -258,16 +260,12 @@ class Generations:
 
     def _forget_gone(self, files: Sequence[Found]) -> None:
         self._note_out_of_sight(files)
-        seen = {file.signature for file in files}
-        places = {signature[:2] for signature in seen}
-        for signature in self._finished.keys() - seen:
-            # Where nothing is left, the whole directory may be out of sight.
-            deleted = bool(places) and signature[:2] not in places
-            self._identity.release(self._finished.pop(signature), deleted=deleted)
+        for key, deleted in self._closed.forget_changed(files):
+            self._identity.release(key, deleted=deleted)
         self.aside.keep(files)
 
     def _note_out_of_sight(self, files: Sequence[Found] = ()) -> None:
-        self._out_of_sight = not files and bool(self._out_of_sight or self._finished or self.aside)
+        self._out_of_sight = not files and bool(self._out_of_sight or self._closed or self.aside)
 
     def _look_for_gap(
         self, before: Sequence[Tail], shown: Sequence[Tail], *, places: Collection[Place]

@@ -51,10 +51,9 @@ class Reader:
     def __init__(self, series: Series, around: Surroundings) -> None:
         """Prepare; no file is opened."""
         config = around.config
-        self.read_bytes = 0
+        self.read_bytes, self._late = 0, False
         self.initial: set[Place] = set()
-        self._stem = series.stem
-        self._around = around
+        self._stem, self._around = series.stem, around
         self._settings = config.follow
         limits = config.follow.limits
         self._rate = Rate(limits.lines_per_sec, limits.bytes_per_sec)
@@ -66,7 +65,6 @@ class Reader:
             on_deleted=around.spool.hurry,
             on_gap=lambda: around.losses.gap(series.stem),
         )
-        self._late = False
         self._metadata = Metadata(series, config, in_use=around.pods)
         chain = Chain(
             self._metadata.tag,
@@ -152,7 +150,9 @@ class Reader:
             return max(tail.written_secs_ago, tail.quiet_secs) >= _ONCE_QUIET_SECS
         if tail.live or tail.quiet_secs < settle_secs:
             return False
-        return tail is not self.files.tails[-1] or tail.deleted or not tail.shown
+        # Without a newer file its writer may go on; but it must not keep others from being opened.
+        may_go_on = tail is self.files.tails[-1] and not self._around.descriptors.none_left
+        return not may_go_on or tail.deleted or not tail.shown
 
     async def _attempt(self, tail: Tail, read: Callable[[Tail], Block | None]) -> Block | None:
         """Read from a file; one that cannot be read now is set aside, and the others go on."""

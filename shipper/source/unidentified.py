@@ -48,6 +48,11 @@ def is_spare(tail: Tail, tails: Iterable[Tail], *, identity: Identity) -> bool:
     return bool(base) and any(unique_base_of(other, identity) == base for other in others)
 
 
+def has_no_line(tail: Tail) -> bool:
+    """Tell whether the first line of a plain file is not there yet."""
+    return not tail.compressed and not _head_of(tail)
+
+
 def begins_like(tail: Tail, other: Tail) -> bool:
     """Tell whether the first lines of two files are known, and alike."""
     head = _head_of(tail)

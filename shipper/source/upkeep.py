@@ -137,7 +137,8 @@ class Upkeep:
         wanted = self._around.descriptors.wanted
         if not wanted:
             return
-        for follower in sorted(self._followers.values(), key=Follower.quiet_secs, reverse=True):
+        resting = [follower for follower in self._followers.values() if follower.look.waits]
+        for follower in sorted(resting, key=Follower.quiet_secs, reverse=True):
             wanted -= follower.park()
             if wanted <= 0:
                 return

@@ -19,6 +19,7 @@ from shipper.buffer.chunk import decompress, lines_of
 from shipper.buffer.spool import Spool
 from shipper.config import Config, validate
 from shipper.metrics import Metrics
+from shipper.source.descriptors import Descriptors
 from shipper.source.metadata import Pods
 from shipper.source.poll import Poller
 from shipper.source.sources import Sources
@@ -95,6 +96,7 @@ async def running(
     killed: Callable[[], bool] = bool,
     poller: Poller | None = None,
     pods: Pods | None = None,
+    descriptors: int | None = None,
 ) -> AsyncIterator[Running]:
     """Run the reading side; at the end it is stopped, or `killed`: all in memory is forgotten.
 
@@ -105,7 +107,10 @@ async def running(
     spool = Spool(config.state_dir, config.buffer, metrics=metrics)
     node = config.node_name
     around = surroundings_of(config, spool, node=node, metrics=metrics, once=once, pods=pods)
-    sources = Sources(replace(around, poller=poller or around.poller))
+    around = replace(around, poller=poller or around.poller)
+    if descriptors is not None:
+        around = replace(around, descriptors=Descriptors(descriptors))
+    sources = Sources(around)
     try:
         async with asyncio.TaskGroup() as group:
             background = [

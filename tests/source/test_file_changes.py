@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from shipper.model import Position
 from shipper.pipeline.assemble import Assembler
+from shipper.source.closed import Closed
 from shipper.source.directory import Directories, Found
-from shipper.source.generations import Generations
 from shipper.source.identity import Claim, CopyOf, Identity, Looks
 from tests.source.model.agent import PATIENCE_SECS
 from tests.source.model.book import Book
@@ -126,14 +126,13 @@ def one_for_both(self: Position, _stream: str, offset: int) -> bool:
     return offset < self.resume
 
 
-def never_again(self: Generations, file: Found) -> bool:
+def never_again(self: Closed, file: Found) -> bool:
     """Do not open a file again that was read to its end once."""
-    finished = {signature[:2] for signature in self._finished}
-    return file.signature[:2] not in finished and WANTS(self, file)
+    return file.signature[:2] in {signature[:2] for signature in self._files}
 
 
 FILES, CLAIM = Directories.files, Identity.claim
-TAKE, WANTS = Identity._take, Generations._wants  # noqa: SLF001  # put back inside of a break
+TAKE = Identity._take  # noqa: SLF001  # put back inside of a break
 READ = [("write", 0), ("catch_up", 0)]
 TWICE, MISSING, LATE = " documents", "is missing", "not delivered while there was time"
 TRIES = 5
@@ -170,8 +169,8 @@ BREAKS = {
         TWICE,
     ),
     "renamed file dropped": Break(
-        Generations,
-        "_wants",
+        Closed,
+        "has",
         never_again,
         [*READ, ("rotate", 1), ("settle", 0), ("settle", 0), ("write_late", 0), ("catch_up", 0)],
         LATE,

@@ -118,18 +118,48 @@ def test_lag_is_counted_from_the_first_unread_byte(place: Place) -> None:
 
 
 def test_file_may_be_closed_for_a_while_if_nothing_is_new(place: Place) -> None:
-    """Not one that grew, that nobody could find again, that is read just now, or has no key."""
-    tail, unknown = place.open("a.log", TEXT), place.open("a.log.1", b"half", known=False)
-    assert is_idle(tail)
-    assert not is_idle(unknown)
+    """Not one that grew, that nobody could find again, or that is read just now."""
+    tail = place.open("a.log", TEXT)
+    assert is_idle(tail, [tail])
     tail.busy = True
-    assert not is_idle(tail)
+    assert not is_idle(tail, [tail])
     tail.busy, tail.shown = False, False
-    assert not is_idle(tail)
+    assert not is_idle(tail, [tail])
     tail.shown = True
     with place.live.open("ab") as file:
         file.write(b"more\n")
-    assert not is_idle(tail)
+    assert not is_idle(tail, [tail])
+
+
+def test_file_of_which_something_is_unread_is_not_closed(place: Place) -> None:
+    """But for the half line at the end of a live file, with no older file open."""
+    tail, older = place.open("a.log", TEXT), place.open("a.log.1", TEXT)
+    older.offset = len(TEXT)
+    assert is_idle(older, [older, tail])
+    older.offset = 1
+    assert is_idle(tail, [tail])
+    assert not is_idle(tail, [older, tail])
+    assert not is_idle(older, [older, tail])
+    tail.delay(1)
+    assert not is_idle(tail, [tail])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "idle"),
+    [
+        ("a.log", b"", True),
+        ("a.log", b"half", True),
+        ("a.log", TEXT, False),
+        ("a.log.1", b"half", False),
+        ("a.log.1.gz", gzip.compress(b"half"), False),
+    ],
+)
+def test_file_without_a_key_is_closed_while_it_has_no_line(
+    place: Place, name: str, text: bytes, *, idle: bool
+) -> None:
+    """A live one, that is: another one is looked at again until it is known."""
+    tail = place.open(name, text, known=False)
+    assert is_idle(tail, [tail]) == idle
 
 
 def test_file_that_cannot_be_looked_at_is_not_idle(
@@ -143,7 +173,7 @@ def test_file_that_cannot_be_looked_at_is_not_idle(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", refuse)
-        assert not is_idle(tail)
+        assert not is_idle(tail, [tail])
 
 
 def test_quiet_series_is_one_live_file(place: Place) -> None:

@@ -365,6 +365,63 @@ def test_more_files_than_descriptors_are_all_read(tmp_path: Path) -> None:
     assert logs.lost() == {}
 
 
+def test_file_is_not_closed_in_the_middle(tmp_path: Path) -> None:
+    """Of more files than descriptors, none to which nobody writes is closed before its end."""
+    logs = Logs(tmp_path)
+    paths = [logs.directory / f"{number:02}.log" for number in range(40)]
+    lines = [f"{path.stem} {number}" for path in paths for number in range(5_000)]
+
+    async def follow() -> None:
+        for path in paths:
+            path.write_text("".join(f"{path.stem} {number}\n" for number in range(5_000)))
+        async with logs.agent(open_files=16, block_bytes=4_096):
+            await until(lambda: len(logs.delivered.by_id) == len(lines), within_secs=20)
+
+    asyncio.run(follow())
+    assert logs.logs == sorted(lines)
+    assert logs.lost() == {}
+
+
+def test_half_line_that_waits_is_not_closed(tmp_path: Path) -> None:
+    """The end of a rotated file that has no newline comes before what is in the next file."""
+    logs = Logs(tmp_path)
+    paths = [logs.directory / f"{number:02}.log" for number in range(40)]
+
+    async def follow() -> None:
+        for path in paths:
+            path.with_name(f"{path.name}.1").write_text(f"zero {path.stem}\none {path.stem}")
+            path.write_text(f"two {path.stem}\n")
+        async with logs.agent(open_files=16, settle_secs=1.0):
+            await until(lambda: len(logs.delivered.by_id) == 120, within_secs=60)
+
+    asyncio.run(follow())
+    assert Counter(log.split()[0] for log in logs.logs) == {"zero": 40, "one": 40, "two": 40}
+    assert logs.lost() == {}
+
+
+def test_files_that_are_not_identified_keep_nobody_out(tmp_path: Path) -> None:
+    """More empty files, and files without a whole line, than descriptors: others are read."""
+    logs = Logs(tmp_path)
+    paths = [logs.directory / f"{number:02}.log" for number in range(60)]
+
+    async def follow() -> None:
+        for path in paths[:20]:
+            path.touch()
+        for path in paths[20:40]:
+            path.write_text("half")
+        for path in paths[40:]:
+            path.write_text(f"whole {path.stem}\n")
+        async with logs.agent(open_files=16):
+            await until(lambda: len(logs.delivered.by_id) == 20, within_secs=20)
+            for path in paths[:40]:
+                append(path, f" line {path.stem}\n".encode())
+            await until(lambda: len(logs.delivered.by_id) == 60, within_secs=20)
+
+    asyncio.run(follow())
+    assert Counter(log.split()[0] for log in logs.logs) == {"line": 20, "half": 20, "whole": 20}
+    assert logs.lost() == {}
+
+
 async def _watch(agent: Running, most: list[int]) -> None:
     """Note how many log files the process has open, as the system says."""
     while True:
