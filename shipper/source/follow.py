@@ -21,7 +21,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from shipper.model import SeriesStatus
+from shipper.model import SavedFile, SeriesStatus
 from shipper.source.directory import Found
 from shipper.source.discover import Series
 from shipper.source.losses import HELD_BYTES, TRUNCATED
@@ -55,8 +55,7 @@ class Follower:
         )
         self.unread: list[str] = []
         self._found: Sequence[Found] | None = None
-        self._noted_at = 0.0
-        self._stale, self._ended, self._queued = True, False, False
+        self._noted_at, self._stale, self._ended, self._queued = 0.0, True, False, False
 
     async def run(
         self, found: Sequence[Found] | None = None, *, written_before: float = 0.0
@@ -244,6 +243,8 @@ class Follower:
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(self._around.config.buffer.grace_secs / 2):
                 await self._reader.read_held()
+        self._stale = True  # a `.gz` that was made a moment ago may hold what began in them
+        self.notice()
         self._reader.joints.end_lost_lines(self.tails, settled=self._files.settled)
 
     def park(self) -> int:
@@ -254,15 +255,13 @@ class Follower:
             self._files.finish(tail)
         return len(parked)
 
-    # -- what is told of it
-
     def quiet_secs(self) -> float:
         """Seconds since any of its files grew."""
         return min((tail.quiet_secs for tail in self._files.tails), default=math.inf)
 
-    def settled(self, base: str = "") -> bool:
-        """Tell whether every generation on disk is identified; `base` as in `Generations`."""
-        return not self._stale and self._files.settled(base)
+    def settled(self, file: SavedFile | None = None) -> bool:
+        """Tell whether every generation on disk is identified; `file` as in `Generations`."""
+        return not self._stale and self._files.settled(file)
 
     @property
     def vanished(self) -> bool:

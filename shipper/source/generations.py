@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from shipper.model import SavedFile
 from shipper.source.aside import Aside
 from shipper.source.block import Limits
 from shipper.source.closed import Closed
@@ -134,16 +135,16 @@ class Generations:
             return False
         return not self._files()
 
-    def settled(self, base: str = "") -> bool:
+    def settled(self, file: SavedFile | None = None) -> bool:
         """Tell whether every generation that is on disk is identified.
 
         Args:
-            base: Only those count that may have this hash of stem and head, copies, too.
+            file: Only those count that may be this one, by their heads, or are copies of it.
         """
-        if self.starved or self.aside.unknown:
+        if self.starved or self.aside.unknown or (file and file.key in self.aside.copied):
             return False
-        if base:
-            return not any(may_be(tail, base, identity=self._identity) for tail in self.tails)
+        if file is not None:
+            return not any(may_be(tail, file.base, identity=self._identity) for tail in self.tails)
         return all(t.claim is not None or t.copy_of or not t.disk_bytes for t in self.tails)
 
     def is_copy(self, tail: Tail, key: str, *, within_secs: float) -> bool:

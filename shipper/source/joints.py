@@ -76,17 +76,19 @@ class Joints:
         if not any(self._identity.holds(key) for key in self._handover.waiting_keys):
             self._handover.flush()
 
-    def end_lost_lines(self, tails: Sequence[Tail], *, settled: Callable[[str], bool]) -> None:
+    def end_lost_lines(
+        self, tails: Sequence[Tail], *, settled: Callable[[SavedFile], bool]
+    ) -> None:
         """Give up, at a stop, what began in files that nobody can read again.
 
         Args:
             tails: All that is open of the series.
-            settled: Whether no file that is not identified may have a certain hash of stem and
-                head: a `.gz` of such a file would bring it back.
+            settled: Whether no file that is not identified may be a certain one, or be made of it:
+                a `.gz` of it would bring it back.
         """
         nameless = {t.claim.key for t in tails if t.nameless and t.claim is not None}
         gone = [f for f in self._handover.waiting_files if self._is_gone(f, nameless)]
-        lost = [file.key for file in gone if settled(file.base)]
+        lost = [file.key for file in gone if settled(file)]
         self._handover.flush([s for key in lost for s in self._handover.waiting_in(key)])
 
     def _is_gone(self, file: SavedFile, nameless: Collection[str]) -> bool:

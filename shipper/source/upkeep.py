@@ -93,7 +93,7 @@ class Upkeep:
 
     def _is_settled(self, file: SavedFile) -> bool:
         follower = self._followers.get(file.stem)
-        return follower is None or follower.settled(file.base)
+        return follower is None or follower.settled(file)
 
     def _abandon_held(self, followers: Mapping[str, Follower]) -> None:
         """Close files that have no name any more, until those that are left fit the budget.

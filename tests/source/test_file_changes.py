@@ -42,6 +42,7 @@ EXAMPLES = {"ci": 150, "soak": 3_000}.get(settings.get_current_profile_name(), 2
 PART_OVER_A_ROTATION = [("write_part", 0), ("rest", 39), ("rename", 0), ("reopen", 0), ("write", 0)]
 COPIED = [("write", 0), ("copy", 8), ("rewrite", 55)]
 COMPRESSED_WHILE_DOWN = [("write", 0), ("catch_up", 0), ("down", 0), ("rotate_into_inode", 0)]
+COMPRESSED_BEFORE_A_STOP = [("write_part", 1), ("rename", 0), ("rotate_into_inode", 0)]
 
 
 def faults_of(
@@ -71,6 +72,9 @@ def faults_of(
     Setup(main="cri"), [("write", 0), ("rest", 14), ("truncate", 0), ("write", 5), ("delete", 0)]
 )
 @example(Setup(main="plain"), [("write", 0), ("rotate", 0), ("write_late", 0), ("rest", 20)])
+@example(
+    Setup(appends=False), [("rest", 3), *COMPRESSED_BEFORE_A_STOP, ("write_part", 1), ("stop", 0)]
+)
 def test_every_line_is_delivered_exactly_once(setup: Setup, history: list[Action]) -> None:
     """I1-I5, I9: whatever happens to files and agent, each line comes once, or is accounted for."""
     assert faults_of(setup, history) == []
