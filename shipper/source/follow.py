@@ -119,7 +119,7 @@ class Follower:
             if await self._step() or self._renew() or await self._finish():
                 await asyncio.sleep(0)
             elif self._files.starved:
-                self._give_way()
+                self.park()  # one of its own may be in its way
                 await self._wait_for_descriptor()
             elif self._is_stale():
                 await asyncio.sleep(0)

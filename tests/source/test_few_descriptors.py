@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.source.logs import Logs, append
+from tests.source.logs import Logs, append, compress
 from tests.source.running import config_of, running, until
 
 SERIES = 4
 MANY_LINES = 300
 """Three blocks and a part of one."""
-ACTIONS = ("line", "lines", "half", "end", "rotate", "touch", "rest")
+ACTIONS = ("line", "lines", "half", "end", "rotate", "compress", "touch", "rest")
 
 
 class Writer:
@@ -36,17 +36,24 @@ class Writer:
         texts, live = self._texts[number], self._directory / f"{number}.log"
         if action == "rest":
             await asyncio.sleep(0.02)
-        elif action == "rotate" and live.exists():
-            for age in range(len(texts) - 1, 0, -1):
-                live.with_name(f"{live.name}.{age}").rename(
-                    live.with_name(f"{live.name}.{age + 1}")
-                )
-            live.rename(live.with_name(f"{live.name}.1"))
-            texts.append("")
         elif action == "touch":
             live.touch()
+        elif action == "compress":
+            for rotated in sorted(self._directory.glob(f"{live.name}.*[0-9]"))[:1]:
+                compress(rotated)
         elif action != "rotate":
             self._write(number, live, text=self._text(action))
+        elif live.exists():
+            self._rotate(live, rotated=len(texts) - 1)
+            texts.append("")
+
+    def _rotate(self, live: Path, *, rotated: int) -> None:
+        for age in range(rotated, 0, -1):
+            for end in ("", ".gz"):
+                path = live.with_name(f"{live.name}.{age}{end}")
+                if path.exists():
+                    path.rename(live.with_name(f"{live.name}.{age + 1}{end}"))
+        live.rename(live.with_name(f"{live.name}.1"))
 
     def end(self) -> None:
         """End the lines that live files end in, and begin the files that are not there."""
@@ -86,7 +93,7 @@ def test_all_is_read(actions: list[tuple[int, str]], descriptors: int) -> None:
                 await until(lambda: delivered(logs) == writer.lines, within_secs=30)
 
         asyncio.run(follow())
-        assert logs.lost() == {}
+        assert logs.lost().keys() <= {"gaps"}  # several rotations between two looks
 
 
 def delivered(logs: Logs) -> list[str]:
