@@ -75,3 +75,25 @@ def test_who_waits_no_more_takes_no_turn() -> None:
             descriptors.give_back()
 
     asyncio.run(wait())
+
+
+def test_who_has_waited_for_long_enough_goes_on(allowed: int) -> None:
+    """Or is cancelled: then nobody closes a file for that one, and the next is served."""
+
+    async def wait() -> None:
+        descriptors = Descriptors(16)
+        descriptors.used = min(16, allowed)
+        await descriptors.wait(0.01)
+        assert descriptors.wanted == 0
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(descriptors.wait())
+            await until(lambda: descriptors.wanted == 1)
+            second = group.create_task(descriptors.wait())
+            await until(lambda: descriptors.wanted == 2)
+            first.cancel()
+            await until(lambda: descriptors.wanted == 1)
+            descriptors.give_back()
+            await second
+        assert descriptors.wanted == 0
+
+    asyncio.run(wait())
