@@ -43,6 +43,11 @@ def signature_of(path: str) -> Signature | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def is_there(file: Found) -> bool:
+    """Tell whether a path still shows the file that was found there, grown or not."""
+    return (signature_of(file.path) or ())[:2] == file.signature[:2]
+
+
 def files_of(stem: str, *, only: str = "") -> list[Found]:
     """Return the files of a series, oldest first, the live one last.
 

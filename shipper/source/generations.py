@@ -21,7 +21,7 @@ from shipper.source.block import Limits
 from shipper.source.closed import Closed
 from shipper.source.copies import is_copy
 from shipper.source.descriptors import Descriptors
-from shipper.source.directory import Found, files_of, signature_of
+from shipper.source.directory import Found, files_of, is_there, signature_of
 from shipper.source.discover import Series
 from shipper.source.identity import Identity, Place
 from shipper.source.succession import Succession
@@ -82,7 +82,7 @@ class Generations:
             OSError: The directory cannot be listed: all stays as it is.
         """
         self.starved = False
-        files = found if found and len(found) == 1 else self._files()
+        files = found if found and len(found) == 1 and is_there(found[0]) else self._files()
         self._forget_gone(files)
         before = list(self.tails)
         open_now = {tail.hint: tail for tail in before}

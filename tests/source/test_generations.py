@@ -274,3 +274,14 @@ def test_path_that_is_a_link_to_a_dated_file_shows_the_live_one(tmp_path: Path) 
         assert follow.names() == ["a.log.20261122", "a.log"]
         assert [tail.live for tail in follow.files.tails] == [False, True]
         assert not follow.files.moved()
+
+
+def test_file_that_was_rotated_since_the_scan_is_read_first(tmp_path: Path) -> None:
+    """What a scan has found is looked up again where its path shows another file by now."""
+    stem = tmp_path / "a.log"
+    stem.write_text("one\n")
+    found = Directories().files(str(stem))
+    rotate(stem, "two\n")
+    with following(stem) as follow:
+        follow.files.refresh(found)
+        assert follow.names() == ["a.log.1", "a.log"]
