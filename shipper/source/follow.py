@@ -25,8 +25,9 @@ from shipper.model import SavedFile, SeriesStatus
 from shipper.source.directory import Found
 from shipper.source.discover import Series
 from shipper.source.losses import HELD_BYTES, TRUNCATED
+from shipper.source.parking import park
 from shipper.source.poll import Look
-from shipper.source.progress import holds_back, is_idle, lag_secs_of, only_grows, status_of
+from shipper.source.progress import holds_back, lag_secs_of, only_grows, status_of
 from shipper.source.read import Reader
 from shipper.source.surroundings import Surroundings
 from shipper.source.tail import Tail
@@ -249,11 +250,7 @@ class Follower:
 
     def park(self) -> int:
         """Close the files that have nothing to read, while it rests; returns how many."""
-        tails = list(self._files.tails)
-        parked = [tail for tail in tails if is_idle(tail, tails)]
-        for tail in parked:
-            self._files.finish(tail)
-        return len(parked)
+        return park(self._files)
 
     def quiet_secs(self) -> float:
         """Seconds since any of its files grew."""

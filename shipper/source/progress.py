@@ -9,7 +9,6 @@ from shipper.model import FileStatus, SeriesStatus
 from shipper.source.discover import Series
 from shipper.source.losses import Losses
 from shipper.source.tail import Tail
-from shipper.source.unidentified import has_no_line
 
 
 def status_of(
@@ -36,25 +35,6 @@ def holds_back(tail: Tail, tails: Collection[Tail]) -> bool:
     """Tell whether a file, of those open, ends in a half line that newer ones must not overtake."""
     waits = tail.live or tail.copy_of or tail.rewritten
     return tail in tails and not waits and tail.unread_bytes > 0
-
-
-def is_idle(tail: Tail, tails: Sequence[Tail]) -> bool:
-    """Tell whether a file may be closed until it changes, while its series rests.
-
-    It has a name, nothing of it waits for the clock, and there is no line to be read on: the half
-    one at the end of a live file is none, unless older files hold back what is before that.
-
-    Args:
-        tail: The open file.
-        tails: All that is open of its series, oldest first.
-    """
-    waits = tail.busy or tail.copy_of or tail.due_at is not None or not tail.shown
-    if waits or (tail.unread_bytes and not (tail.live and tail is tails[0])):
-        return False
-    try:
-        return (tail.claim is not None or has_no_line(tail)) and not tail.has_changed()
-    except OSError:
-        return False
 
 
 def only_grows(tails: Sequence[Tail]) -> bool:
