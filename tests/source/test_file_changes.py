@@ -42,6 +42,8 @@ EXAMPLES = {"ci": 150, "soak": 3_000}.get(settings.get_current_profile_name(), 2
 PART_OVER_A_ROTATION = [("write_part", 0), ("rest", 39), ("rename", 0), ("reopen", 0), ("write", 0)]
 COPIED = [("write", 0), ("copy", 8), ("rewrite", 55)]
 COMPRESSED_WHILE_DOWN = [("write", 0), ("catch_up", 0), ("down", 0), ("rotate_into_inode", 0)]
+BEGINNING_THAT_IS_DELETED = [("write_part", 0), ("rest", 3), ("rotate", 0), ("rest", 9)]
+BEGINNING_THAT_IS_DELETED += [("write_part", 0), ("rest", 9), ("retain", 0)]
 COMPRESSED_BEFORE_A_STOP = [("write_part", 1), ("rename", 0), ("rotate_into_inode", 0)]
 
 
@@ -75,6 +77,7 @@ def faults_of(
 @example(
     Setup(appends=False), [("rest", 3), *COMPRESSED_BEFORE_A_STOP, ("write_part", 1), ("stop", 0)]
 )
+@example(Setup(), [*BEGINNING_THAT_IS_DELETED, ("rest", 9), ("stop", 0)])
 def test_every_line_is_delivered_exactly_once(setup: Setup, history: list[Action]) -> None:
     """I1-I5, I9: whatever happens to files and agent, each line comes once, or is accounted for."""
     assert faults_of(setup, history) == []

@@ -7,9 +7,9 @@ found nowhere else, so that it can be recognised in any document.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal
 
 from tests.source.running import cri_line, docker_line
@@ -189,14 +189,22 @@ class Book:
 
         It may where one of them was destroyed or is astray, or the first is loose, and between two
         files if one from the first to the second has lost its name: then others may have been
-        between; or if one of them was followed under another name.
+        between; or if one of them was followed under another name. And where a part before them was
+        destroyed: at a stop the line is given up, or nobody would ever deliver that part.
         """
         if one.loose or any(p.destroyed or p.torn or p.astray for p in (one, two)):
+            return True
+        if any(part.destroyed for part in self._parts_before(one)):
             return True
         between = set(range(one.sheet, two.sheet + 1))
         if between & self.linked:
             return True
         return one.sheet != two.sheet and bool(between & self.nameless)
+
+    def _parts_before(self, piece: Piece) -> Iterator[Piece]:
+        """Yield the parts of its line that were written before."""
+        track = self.tracks[piece.track]
+        return takewhile(lambda part: not part.ends, reversed(track[: piece.place]))
 
     def due(self) -> list[Piece]:
         """Return the pieces that the agent can deliver by now, and must."""
