@@ -64,7 +64,6 @@ def faults_of(
 @settings(max_examples=EXAMPLES)
 @example(Setup(), [("write_part", 0), ("rename", 0), ("write", 0), ("reopen", 0), ("kill", 0)])
 @example(Setup(), [*PART_OVER_A_ROTATION, ("catch_up", 0), ("kill", 0), ("write", 0)])
-@example(Setup(banner=BANNER), [*PART_OVER_A_ROTATION, ("catch_up", 0), ("kill", 0), ("write", 0)])
 @example(Setup(), [*PART_OVER_A_ROTATION[:-1], ("settle", 0), ("kill", 0), ("write", 0)])
 @example(Setup(), [("write_half", 1), ("rename", 0), ("rest", 39), ("reopen", 0), ("write", 1)])
 @example(Setup(), COPIED)

@@ -56,8 +56,13 @@ class Writer:
         self._put(self._book.piece(argument))
 
     def write_part(self, argument: int) -> None:
-        """Write a part of a line that the runtime has split."""
-        piece = self._book.piece(argument, ends=False)
+        """Write a part of a line that the runtime has split.
+
+        With a banner it is a whole line: a runtime's files have none, each begins with a time. Of a
+        file of which but a banner was read nobody can tell which others are copies, and so between
+        which files a line goes on.
+        """
+        piece = self._book.piece(argument, ends=bool(self._banner))
         piece.loose = self._folder.vanished  # what is out of sight may be taken for over
         self._put(piece)
 
