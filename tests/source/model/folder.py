@@ -238,10 +238,13 @@ class Folder:
     def _is_newest_known(self, sheet: Sheet) -> bool:
         """Tell whether the agent must notice that what follows in a file is missing.
 
-        Of one that is followed by another that it knows, it can know only what it had seen.
+        Of one that is followed by another that it knows, it can know only what it had seen. And
+        where the whole series is gone that has its position, it waits for minutes after a restart
+        before it says so: a file that was left, or had a name in another series.
         """
         later = self._made[sheet.number + 1 :]
-        if sheet.left or any(self._book.knows(other.place) for other in later):
+        gone = sheet.left or sheet.number in self._book.linked
+        if gone or any(self._book.knows(other.place) for other in later):
             return False
         return self._is_known(sheet) and not any(self._is_known(other) for other in later)
 
