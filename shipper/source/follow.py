@@ -244,9 +244,12 @@ class Follower:
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(self._around.config.buffer.grace_secs / 2):
                 await self._reader.read_held()
-        self._stale = True  # a `.gz` that was made a moment ago may hold what began in them
+        self._reader.joints.end_lost_lines(self.tails, settled=self._settled_now)
+
+    def _settled_now(self, file: SavedFile) -> bool:
+        self._stale = True  # a `.gz` that was made a moment ago may hold what began in it
         self.notice()
-        self._reader.joints.end_lost_lines(self.tails, settled=self._files.settled)
+        return self._files.settled(file)
 
     def park(self) -> int:
         """Close the files that have nothing to read, while it rests; returns how many."""
