@@ -74,6 +74,7 @@ async def _hour(kubelet: Kubelet, settings: KubernetesConfig) -> None:
         await until(lambda: pods.pods == PODS)
         assert pods.concern == ""
         following.cancel()
+    await asyncio.sleep(0.25)  # as aiohttp says: until what was being connected is closed
 
 
 def _happens(kubelet: Kubelet) -> None:
