@@ -39,10 +39,8 @@ def _is_cold(descriptor: int, offset: int) -> bool:
         return False
     try:
         os.preadv(descriptor, [bytearray(1)], offset, _AT_ONCE)
-    except BlockingIOError:
-        return True
-    except OSError:  # cannot tell | whoever reads it meets this, too
-        return False
+    except OSError as error:  # any other one: it cannot tell | whoever reads it meets this, too
+        return isinstance(error, BlockingIOError)
     return False
 
 

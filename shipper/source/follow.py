@@ -56,7 +56,8 @@ class Follower:
         )
         self.unread: list[str] = []
         self._found: Sequence[Found] | None = None
-        self._noted_at, self._stale, self._ended, self._queued = 0.0, True, False, False
+        self._noted_at = 0.0
+        self._stale, self._ended, self._queued = True, False, False
 
     async def run(
         self, found: Sequence[Found] | None = None, *, written_before: float = 0.0

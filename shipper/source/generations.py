@@ -233,8 +233,7 @@ class Generations:
         try:
             tail = Tail(file.path, self._series.stem, limits=self._limits)
         except OSError as error:
-            is_there = (signature_of(file.path) or ())[:2] == file.signature[:2]
-            if is_there or not isinstance(error, FileNotFoundError):
+            if is_there(file) or not isinstance(error, FileNotFoundError):
                 self.aside.add(file)
                 faults.append((file.path, error))
             return None  # if it is gone, it got another name: the next look finds that

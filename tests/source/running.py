@@ -107,10 +107,8 @@ async def running(
     spool = Spool(config.state_dir, config.buffer, metrics=metrics)
     node = config.node_name
     around = surroundings_of(config, spool, node=node, metrics=metrics, once=once, pods=pods)
-    around = replace(around, poller=poller or around.poller)
-    if descriptors is not None:
-        around = replace(around, descriptors=Descriptors(descriptors))
-    sources = Sources(around)
+    open_files = around.descriptors if descriptors is None else Descriptors(descriptors)
+    sources = Sources(replace(around, poller=poller or around.poller, descriptors=open_files))
     try:
         async with asyncio.TaskGroup() as group:
             background = [

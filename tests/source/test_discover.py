@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,46 +122,41 @@ def test_file_without_permission_is_skipped() -> None:
     assert {Path(path).name for path in found.unreadable} == {"b.log", "closed"}
 
 
-def test_directory_of_a_glob_that_may_not_be_listed_is_told() -> None:
-    """What matches there nobody knows; one that is not there says nothing."""
+@contextmanager
+def guarded(mode: int) -> Iterator[Path]:
+    """A directory in which there is one of this mode, `in`, with a log; anybody may enter it."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        make(root / "closed" / "a.log")
+        make(root / "in" / "a.log")
         root.chmod(0o755)
-        (root / "closed").chmod(0)
-        with as_nobody():
-            found = scan(source(root / "closed/*.log", root / "missing/*.log"))
-        (root / "closed").chmod(0o755)
-    path = str(root / "closed")
-    assert found.skipped == {path: "cannot be listed: Permission denied"}
-    assert found.unreadable == {path}
+        (root / "in").chmod(mode)
+        try:
+            yield root
+        finally:
+            (root / "in").chmod(0o755)
+
+
+def test_directory_of_a_glob_that_may_not_be_listed_is_told() -> None:
+    """What matches there nobody knows; one that is not there says nothing."""
+    with guarded(0) as root, as_nobody():
+        found = scan(source(root / "in/*.log", root / "missing/*.log"))
+    assert found.skipped == {f"{root}/in": "cannot be listed: Permission denied"}
+    assert found.unreadable == {f"{root}/in"}
 
 
 def test_directory_that_may_not_be_entered_is_told() -> None:
     """Its names can be listed, and so it is told of each that it may not be read."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory)
-        make(root / "names" / "a.log")
-        root.chmod(0o755)
-        (root / "names").chmod(0o644)
-        with as_nobody():
-            found = scan(source(root))
-        (root / "names").chmod(0o755)
-        path = str(root / "names" / "a.log")
-    assert (found.skipped, found.unreadable) == ({path: "no permission to read it"}, {path})
+    with guarded(0o644) as root, as_nobody():
+        found = scan(source(root))
+    assert found.skipped == {f"{root}/in/a.log": "no permission to read it"}
+    assert found.unreadable == {f"{root}/in/a.log"}
 
 
-@pytest.mark.parametrize("pattern", ["closed", "*/closed", "*/closed/*"])
+@pytest.mark.parametrize("pattern", ["in", "*/in", "*/in/*"])
 def test_directory_that_is_excluded_may_be_closed(pattern: str) -> None:
     """Nobody means to read what is in it."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory)
-        make(root / "closed" / "a.log")
-        root.chmod(0o755)
-        (root / "closed").chmod(0)
-        with as_nobody():
-            found = scan(source(root, exclude=(pattern,)))
-        (root / "closed").chmod(0o755)
+    with guarded(0) as root, as_nobody():
+        found = scan(source(root, exclude=(pattern,)))
     assert (found.skipped, found.unreadable) == ({}, set())
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,6 @@ from shipper.source.generations import Generations
 from shipper.source.identity import Identity
 from shipper.source.parking import is_idle, park
 from tests.source.place import TEXT, Place
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """A place without files; what is open is closed at the end."""
-    place = Place(tmp_path)
-    try:
-        yield place
-    finally:
-        place.close()
 
 
 def test_file_may_be_closed_for_a_while_if_nothing_is_new(place: Place) -> None:

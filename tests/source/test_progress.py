@@ -3,24 +3,10 @@
 import gzip
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from shipper.source.losses import DELETED
 from shipper.source.progress import lag_secs_of, only_grows, status_of
 from tests.source.place import TEXT, Place
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """A place without files; what is open is closed at the end."""
-    place = Place(tmp_path)
-    try:
-        yield place
-    finally:
-        place.close()
 
 
 def test_series_is_told_file_by_file(place: Place) -> None:

@@ -76,6 +76,7 @@ class Setup:
         appends: The writer opens its file with O_APPEND.
         linked: The agent follows a symlink to the file.
         banner: Each file begins with it.
+        splits: Lines may be written in parts.
     """
 
     main: Format = "docker"
@@ -83,6 +84,7 @@ class Setup:
     appends: bool = True
     linked: bool = False
     banner: bytes = b""
+    splits: bool = True
 
 
 class Node:
@@ -112,7 +114,13 @@ class Node:
         self._folder = Folder(directory, root / "spare", self._book)
         if setup.linked:
             shown.symlink_to(self._folder.path(self._folder.stem))
-        self._writer = Writer(self._folder, self._book, appends=setup.appends, banner=setup.banner)
+        self._writer = Writer(
+            self._folder,
+            self._book,
+            appends=setup.appends,
+            banner=setup.banner,
+            splits=setup.splits,
+        )
         self._runtime = Runtime(
             self._folder,
             self._writer,

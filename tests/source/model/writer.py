@@ -29,7 +29,9 @@ class _Half:
 class Writer:
     """Who writes into the live file, and into the one before, until it notices."""
 
-    def __init__(self, folder: Folder, book: Book, *, appends: bool, banner: bytes) -> None:
+    def __init__(
+        self, folder: Folder, book: Book, *, appends: bool, banner: bytes, splits: bool
+    ) -> None:
         """Make the file.
 
         Args:
@@ -37,11 +39,13 @@ class Writer:
             book: What is written is noted there.
             appends: It opens its file with O_APPEND.
             banner: Each file that it makes begins with it.
+            splits: Lines may be written in parts.
         """
         self._folder = folder
         self._book = book
         self._appends = appends
         self._banner = banner
+        self._splits = splits
         self._half: _Half | None = None
         self._late: _Pen | None = None
         self._pen = self._open()
@@ -56,13 +60,8 @@ class Writer:
         self._put(self._book.piece(argument))
 
     def write_part(self, argument: int) -> None:
-        """Write a part of a line that the runtime has split.
-
-        With a banner it is a whole line: a runtime's files have none, each begins with a time. Of a
-        file of which but a banner was read nobody can tell which others are copies, and so between
-        which files a line goes on.
-        """
-        piece = self._book.piece(argument, ends=bool(self._banner))
+        """Write a part of a line that the runtime has split; a whole one, if it splits none."""
+        piece = self._book.piece(argument, ends=not self._splits)
         piece.loose = self._folder.vanished  # what is out of sight may be taken for over
         self._put(piece)
 
